@@ -1,0 +1,5 @@
+"""c2c: a Redis-first collaborative room server."""
+
+from importlib.metadata import version
+
+__version__ = version("c2c")

@@ -1,0 +1,150 @@
+"""Who is calling: tokens and origins.
+
+The algorithm is fixed by the settings and never taken from the token, so neither `alg: none` nor an HMAC made with a
+public key gets in (RFC 8725, sections 2.1 and 3.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import jwt
+from pydantic import TypeAdapter, ValidationError
+
+from c2c.errors import ServiceUnavailable, Unauthorized
+from c2c.events import UserId
+from c2c.settings import Settings
+from c2c.store import Profile
+
+_USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
+_NAME_MAX: Final = 64
+_AVATAR_MAX: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who has signed in. `rooms`: ids or `prefix*` that may be entered, None = all."""
+
+    profile: Profile
+    admin: bool = False
+    rooms: tuple[str, ...] | None = None
+    expires_at_s: float | None = None
+
+    def may_enter(self, room_id: str) -> bool:
+        """Whether the token lets its bearer into the room."""
+        if self.rooms is None:
+            return True
+        return any(
+            room_id.startswith(pattern[:-1]) if pattern.endswith("*") else room_id == pattern for pattern in self.rooms
+        )
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at_s is not None and self.expires_at_s <= time.time()
+
+
+def dev_principal(user_id: str) -> Principal:
+    """In auth mode `dev` everybody is who they say, and an admin. Raises Unauthorized for what is no user id."""
+    try:
+        name = _USER_ID.validate_python(user_id, strict=True)
+    except ValidationError:
+        raise Unauthorized(reason="the token is no user id") from None
+    return Principal(Profile(name, name, ""), admin=True)
+
+
+class Authenticator:
+    """Turns tokens into principals by the settings' mode."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._jwks_client: jwt.PyJWKClient | None = None
+        self._jwks_file: jwt.PyJWKSet | None = None
+        source = settings.jwt_jwks
+        if settings.auth == "jwt" and source is not None and settings.jwt_algorithm != "HS256":
+            if urlsplit(source).scheme in ("http", "https"):
+                self._jwks_client = jwt.PyJWKClient(source, cache_keys=True, timeout=5)
+            else:
+                self._jwks_file = jwt.PyJWKSet.from_dict(json.loads(Path(source).read_text(encoding="utf-8")))
+
+    async def authenticate(self, token: str) -> Principal:
+        """Who bears this token. Raises Unauthorized; ServiceUnavailable when the JWKS can't be fetched."""
+        if self._settings.auth == "dev":
+            return dev_principal(token)
+        try:
+            claims = jwt.decode(
+                token,
+                await self._key(token),
+                algorithms=[self._settings.jwt_algorithm],
+                issuer=self._settings.jwt_issuer,
+                audience=self._settings.jwt_audience,
+                options={"require": ["exp", "sub"], "verify_aud": self._settings.jwt_audience is not None},
+            )
+            return _principal(claims)
+        except jwt.PyJWKClientConnectionError:
+            raise ServiceUnavailable(retryAfterMs=1000) from None
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized(reason="expired") from None
+        except (jwt.PyJWTError, ValidationError, ValueError, TypeError):
+            raise Unauthorized(reason="invalid") from None
+
+    async def _key(self, token: str) -> Any:
+        """The key to check with; from a key set by the token's `kid`, among keys for the one algorithm only."""
+        if self._jwks_client is not None:
+            # The client fetches with urllib and caches; a thread keeps the loop free.
+            return await asyncio.to_thread(self._jwks_client.get_signing_key_from_jwt, token)
+        if self._jwks_file is not None:
+            kid = jwt.get_unverified_header(token).get("kid")
+            keys = [key for key in self._jwks_file.keys if kid is None or key.key_id == kid]
+            if not keys:
+                raise jwt.InvalidKeyError("no such key")
+            return keys[0]
+        return self._settings.jwt_secret
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    user_id = _USER_ID.validate_python(claims["sub"], strict=True)
+    rooms = claims.get("rooms")
+    if rooms is not None and not (isinstance(rooms, list) and all(isinstance(room, str) for room in rooms)):
+        raise ValueError("rooms")
+    base = Principal(Profile(user_id, user_id, ""), expires_at_s=float(claims["exp"]))
+    return replace(
+        base,
+        profile=Profile(user_id, _text(claims, "name", _NAME_MAX) or user_id, _text(claims, "picture", _AVATAR_MAX)),
+        admin=claims.get("role") == "admin",
+        rooms=None if rooms is None else tuple(rooms),
+    )
+
+
+def _text(claims: dict[str, Any], name: str, limit: int) -> str:
+    value = claims.get(name)
+    return value[:limit] if isinstance(value, str) else ""
+
+
+def mint_token(secret: str, user_id: str, *, name: str | None, ttl_s: int, rooms: list[str] | None, admin: bool) -> str:
+    """An HS256 token for `c2c token` and tests. Raises Unauthorized for what is no user id."""
+    profile = dev_principal(user_id).profile
+    now_s = int(time.time())
+    claims: dict[str, Any] = {"sub": profile.user_id, "iat": now_s, "exp": now_s + ttl_s}
+    if name:
+        claims["name"] = name
+    if rooms is not None:
+        claims["rooms"] = rooms
+    if admin:
+        claims["role"] = "admin"
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
+    """Whether a browser page of this origin may connect (RFC 6455, section 10.2).
+
+    Programs send no Origin. Pages of the same host may always; others must be listed, `*` lists all.
+    """
+    if origin is None or "*" in allowed or origin.rstrip("/") in allowed:
+        return True
+    return host is not None and urlsplit(origin).netloc == host

@@ -1,0 +1,147 @@
+"""What all of REST shares: the envelope of answers, errors in it, reading bodies, and who is calling."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from c2c.auth import Principal, dev_principal
+from c2c.errors import (
+    BadFrame,
+    BadValue,
+    C2CError,
+    Internal,
+    MethodNotAllowed,
+    RateLimited,
+    TooLarge,
+    Unauthorized,
+    UnknownCommand,
+    UnsupportedMedia,
+)
+from c2c.messages import choose_language, error_message
+from c2c.node import Node
+
+log = logging.getLogger("c2c.http")
+
+Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_GUEST = "guest"
+
+
+def node_of(request: Request) -> Node:
+    """The node that answers."""
+    node: Node = request.app.state.node
+    return node
+
+
+def _respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Response(to_json({**body, "timestamp": now}), status, headers, media_type="application/json")
+
+
+def success(data: Any, message: str = "", status: int = 200) -> Response:
+    """An answer that carries data."""
+    return _respond(status, {"success": True, "data": data, "message": message, "error": None})
+
+
+def failure(request: Request, error: C2CError) -> Response:
+    """An answer that carries an error, its message in the caller's language."""
+    node_of(request).metrics.errors.labels(error.code).inc()
+    language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
+    message = error_message(error.code, language)
+    headers = {}
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"code": error.code, "message": message, "details": error.details}
+    return _respond(error.http_status, {"success": False, "data": None, "message": message, "error": body}, headers)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Starlette's exception handler for everything: the envelope also for what no route foresaw."""
+    if isinstance(error, C2CError):
+        return failure(request, error)
+    if isinstance(error, HTTPException):
+        if error.status_code == 405:
+            return failure(request, MethodNotAllowed())
+        return failure(request, UnknownCommand() if error.status_code == 404 else BadFrame(status=error.status_code))
+    log.error("a request failed: %s %s", request.method, request.url.path, exc_info=error)
+    return failure(request, Internal())
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The request's body. Raises TooLarge as soon as it is clear, UnsupportedMedia when it is not JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMedia(reason="Content-Type must be application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise TooLarge(limitBytes=limit_bytes)
+    return bytes(body)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The request's JSON object. Raises BadFrame, TooLarge, UnsupportedMedia."""
+    body = await read_body(request, node_of(request).settings.max_frame_bytes)
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise BadFrame(reason="not JSON") from None
+    if not isinstance(value, dict):
+        raise BadFrame(reason="not an object")
+    return value
+
+
+def check(model: type[Model], value: Mapping[str, Any]) -> Model:
+    """Check an object against a model. Raises BadValue with the first field that is wrong."""
+    try:
+        return model.model_validate(value, strict=True)
+    except ValidationError as wrong:
+        raise bad_value(wrong) from None
+
+
+def check_value(adapter: TypeAdapter[T], value: object, field: str) -> T:
+    """Check one value, of a path or a query. Raises BadValue."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as wrong:
+        raise bad_value(wrong, field) from None
+
+
+def bad_value(wrong: ValidationError, field: str | None = None) -> BadValue:
+    first = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
+    return BadValue(field=field or ".".join(str(part) for part in first["loc"]), reason=first["msg"])
+
+
+async def caller(request: Request, dev_name: str | None = None) -> Principal:
+    """Who is calling, by `Authorization: Bearer`; their rate is limited as that of a connection.
+
+    In auth mode `dev` the header may be missing: then it is `dev_name`, else a guest. Raises Unauthorized,
+    RateLimited.
+    """
+    node = node_of(request)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        principal = await node.authenticator.authenticate(token.strip())
+    elif node.settings.auth == "dev" and not scheme:
+        principal = dev_principal(dev_name or _GUEST)
+    else:
+        raise Unauthorized(reason="token missing")
+    wait_s = node.rest_limits.take(principal.profile.user_id, asyncio.get_running_loop().time())
+    if wait_s > 0:
+        raise RateLimited(retryAfterMs=int(wait_s * 1000) + 1)
+    return principal

@@ -1,0 +1,79 @@
+"""Every Redis key and channel, in one place.
+
+`docs/redis.md` says what each holds. In Redis Cluster a room's keys (and a user's) must share a slot, so the id
+stands in braces there (Redis Cluster specification, "Hash tags"); everywhere else names are plain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Makes key names; `cluster` puts `{}` round the id."""
+
+    cluster: bool = False
+
+    def _tag(self, id_: str) -> str:
+        return f"{{{id_}}}" if self.cluster else id_
+
+    def room(self, room_id: str) -> str:
+        """HASH: kind, creator, title, createdAt (ms), epoch, seq."""
+        return f"room:{self._tag(room_id)}"
+
+    def members(self, room_id: str) -> str:
+        """SET: user ids."""
+        return f"room:{self._tag(room_id)}:members"
+
+    def leases(self, room_id: str) -> str:
+        """ZSET: `<user>/<connection>` → deadline in ms of the Redis clock."""
+        return f"room:{self._tag(room_id)}:leases"
+
+    def connections(self, room_id: str) -> str:
+        """HASH: user id → number of leases."""
+        return f"room:{self._tag(room_id)}:connections"
+
+    def log(self, room_id: str) -> str:
+        """STREAM: entry `<seq>-0`, field `e`, the event's JSON."""
+        return f"room:{self._tag(room_id)}:log"
+
+    def messages(self, room_id: str) -> str:
+        """STREAM: entry `<seq>-0` for each logged event that is part of the room's history; bodies are in the log."""
+        return f"room:{self._tag(room_id)}:messages"
+
+    def dedupe(self, room_id: str, user_id: str, command_id: str) -> str:
+        """STRING: `<epoch>:<seq>`, the answer to give again."""
+        return f"room:{self._tag(room_id)}:dedupe:{user_id}:{command_id}"
+
+    def channel(self, room_id: str) -> str:
+        """PUB/SUB channel of a room. Channels have no slot, so the name is plain in a Cluster too."""
+        return f"chan:{room_id}"
+
+    def presence(self, user_id: str) -> str:
+        """STRING with a TTL: online, away or busy."""
+        return f"user:{self._tag(user_id)}:presence"
+
+    def session(self, user_id: str) -> str:
+        """HASH: username, avatar, roomId, joinedAt, lastSeen, node."""
+        return f"user:{self._tag(user_id)}:session"
+
+    def user_leases(self, user_id: str) -> str:
+        """ZSET: connection id → deadline in ms of the Redis clock."""
+        return f"user:{self._tag(user_id)}:leases"
+
+    def rooms(self) -> str:
+        """ZSET: room id → when the room expires (ms of the Redis clock, +inf: never)."""
+        return "rooms"
+
+    def node_channel(self, node_id: str) -> str:
+        """PUB/SUB channel that a node hears only itself on."""
+        return f"node:{node_id}"
+
+
+CHANNEL_PREFIX = "chan:"
+
+
+def room_of_channel(channel: bytes) -> str:
+    """The room id of a room's channel, `chan:<id>`."""
+    return channel[len(CHANNEL_PREFIX) :].decode()

@@ -1,0 +1,150 @@
+"""The renewal tick: says every few seconds who is still here, sweeps who is not, and watches for silent loss.
+
+Rooms and users are spread over the interval, so that a node with thousands of them works a little all the time instead
+of a lot at once. Everything that is due in a tick travels in one pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from typing import Final
+
+from c2c.errors import C2CError, RoomNotFound
+from c2c.fanout import LocalRoom
+from c2c.hub import Hub
+from c2c.rooms.base import Kinds
+from c2c.settings import Settings
+from c2c.store import Profile, Store
+
+log = logging.getLogger("c2c.leases")
+
+_TICK_S: Final = 0.25
+_USER_RENEWALS_PER_TTL: Final = 3
+_SWEEP_MARGIN_S: Final = 0.01
+_LEASES_PER_CALL: Final = 1000
+
+
+class LocalUsers:
+    """The users with a connection on this node, in the slots in which they are renewed."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots: list[dict[str, tuple[Profile, set[str]]]] = [{} for _ in range(slots)]
+
+    def add(self, profile: Profile, connection_id: str) -> None:
+        self._slot(profile.user_id).setdefault(profile.user_id, (profile, set()))[1].add(connection_id)
+
+    def remove(self, user_id: str, connection_id: str) -> None:
+        slot = self._slot(user_id)
+        if user_id in slot:
+            slot[user_id][1].discard(connection_id)
+            if not slot[user_id][1]:
+                del slot[user_id]
+
+    def due(self, tick: int) -> list[tuple[Profile, set[str]]]:
+        return list(self._slots[tick % len(self._slots)].values())
+
+    def _slot(self, user_id: str) -> dict[str, tuple[Profile, set[str]]]:
+        return self._slots[_slot_of(user_id, len(self._slots))]
+
+
+class Leases:
+    """Renews the leases of all connections of this node. Start it, and tell it who comes and goes."""
+
+    def __init__(self, settings: Settings, store: Store, hub: Hub, kinds: Kinds) -> None:
+        self._store = store
+        self._hub = hub
+        self._kinds = kinds
+        self._grace_s = settings.grace_s
+        self._interval_s = settings.renew_interval_s
+        self._room_slots = max(1, round(settings.renew_interval_s / _TICK_S))
+        self.users = LocalUsers(max(1, round(settings.presence_ttl_s / _USER_RENEWALS_PER_TTL / _TICK_S)))
+        self._sweeps: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._ticking = asyncio.create_task(self._run(), name="c2c-leases")
+
+    async def aclose(self) -> None:
+        for handle in self._sweeps.values():
+            handle.cancel()
+        tasks = [*self._tasks, *([self._ticking] if self._ticking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def sweep_after_grace(self, room_id: str) -> None:
+        """A connection was dropped: look whether its user is back when the grace period is over."""
+        self._sweep_in(room_id, self._grace_s)
+
+    async def _run(self) -> None:
+        tick = 0
+        while True:
+            tick += 1
+            await self._tick(tick)
+            await asyncio.sleep(min(_TICK_S, self._interval_s))
+
+    async def _tick(self, tick: int) -> None:
+        if not self._store.up:
+            return
+        rooms = [r for r in self._hub.local_rooms() if _slot_of(r.room_id, self._room_slots) == tick % self._room_slots]
+        results = await asyncio.gather(
+            *[self._renew_room(room) for room in rooms],
+            *[self._renew_user(profile, connections) for profile, connections in self.users.due(tick)],
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, C2CError):
+                log.error("a renewal failed", exc_info=result)
+
+    async def _renew_user(self, profile: Profile, connections: set[str]) -> None:
+        await self._store.touch_user(profile, list(connections))
+
+    async def _renew_room(self, room: LocalRoom) -> None:
+        before = room.position
+        if before is None:  # being joined for the first time, or being restored
+            return
+        leases = [member.lease for member in room.members]
+        for start in range(0, len(leases), _LEASES_PER_CALL):
+            try:
+                renewed = await self._store.renew(room.room_id, leases[start : start + _LEASES_PER_CALL])
+            except RoomNotFound:
+                self._hub.lost(room.room_id)
+                return
+            self._hub.observe(room.room_id, before, renewed.position)
+            if renewed.expiry_lifted:
+                await self._store.index_rooms([room.room_id], self._kinds[room.kind].retention)
+            if renewed.gone:
+                await self._hub.rejoin(room.room_id, renewed.gone)
+            if renewed.next_end_ms is not None and renewed.next_end_ms / 1000 < self._interval_s:
+                self._sweep_in(room.room_id, renewed.next_end_ms / 1000)
+
+    def _sweep_in(self, room_id: str, delay_s: float) -> None:
+        """Sweep when the next lease of somebody else ends, not at some tick after it."""
+        loop = asyncio.get_running_loop()
+        planned = self._sweeps.get(room_id)
+        when_s = loop.time() + delay_s + _SWEEP_MARGIN_S
+        if planned is not None and planned.when() <= when_s:
+            return
+        if planned is not None:
+            planned.cancel()
+        self._sweeps[room_id] = loop.call_at(when_s, self._start_sweep, room_id)
+
+    def _start_sweep(self, room_id: str) -> None:
+        del self._sweeps[room_id]
+        task = asyncio.create_task(self._sweep(room_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _sweep(self, room_id: str) -> None:
+        with contextlib.suppress(C2CError):
+            renewed = await self._store.renew(room_id, ())
+            if renewed.next_end_ms is not None and renewed.next_end_ms / 1000 < self._interval_s:
+                self._sweep_in(room_id, renewed.next_end_ms / 1000)
+
+
+def _slot_of(id_: str, slots: int) -> int:
+    return zlib.crc32(id_.encode()) % slots

@@ -1,0 +1,132 @@
+"""One node: its parts, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from c2c.auth import Authenticator
+from c2c.codec import Codec, CommandModels, JsonCodec, MsgpackCodec
+from c2c.errors import C2CError, CloseCode
+from c2c.hub import Hub
+from c2c.keys import Keys
+from c2c.leases import Leases
+from c2c.limits import BucketPerCaller
+from c2c.metrics import Metrics
+from c2c.outbox import Encoding
+from c2c.pipeline import Pipeline
+from c2c.relay import Relay
+from c2c.rooms import default_kinds
+from c2c.settings import Settings
+from c2c.store import Store
+
+log = logging.getLogger("c2c.node")
+
+_DRAIN_BATCH: Final = 100
+
+
+class OpenSession(Protocol):
+    """What the node may do to a session."""
+
+    def close(self, code: CloseCode, reason: str) -> None: ...
+
+
+class Node:
+    """The parts of one node. `start` before the first request, `aclose` after the last."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.kinds = default_kinds()
+        commands = CommandModels(self.kinds.command_models(), settings.max_nesting)
+        self.codecs: tuple[Codec, ...] = (JsonCodec(commands), MsgpackCodec(commands))
+        self.commands = commands
+        self.encodings = {
+            (codec.name, framed): Encoding(codec, framed=framed) for codec in self.codecs for framed in (True, False)
+        }
+        self.authenticator = Authenticator(settings)
+        self.rest_limits = BucketPerCaller(settings.command_rate_per_s, settings.command_burst)
+        self.keys = Keys(settings.redis_cluster_keys)
+        self.pipeline = Pipeline(settings, self.metrics)
+        self.store = Store(self.pipeline, self.keys, settings)
+        self.relay = Relay(settings, self.keys, self.store, self.metrics)
+        self.hub = Hub(settings, self.store, self.relay, self.kinds, self.codecs, self.metrics)
+        self.leases = Leases(settings, self.store, self.hub, self.kinds)
+        self.sessions: set[OpenSession] = set()
+        self._all_gone = asyncio.Event()
+        self.draining = False
+        self._background: set[asyncio.Task[object]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a load balancer should send people here."""
+        return self.store.up and self.relay.healthy and not self.draining
+
+    @property
+    def full(self) -> bool:
+        return len(self.sessions) >= self.settings.max_connections
+
+    def enter(self, session: OpenSession) -> None:
+        """A connection was accepted."""
+        self.sessions.add(session)
+        self.metrics.connections.inc()
+        self._all_gone.clear()
+
+    def exit(self, session: OpenSession) -> None:
+        """A connection has ended and said its goodbyes."""
+        self.sessions.discard(session)
+        self.metrics.connections.dec()
+        if not self.sessions:
+            self._all_gone.set()
+
+    def background(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run something that nobody waits for; the node owns it. Errors of the protocol are expected, others logged."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[object]) -> None:
+        self._background.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None and not isinstance(failure, C2CError):
+            log.error("a background task failed", exc_info=failure)
+
+    async def start(self) -> None:
+        """Connect to Redis; starts all the same when it is away, and is not ready then."""
+        await self.pipeline.start()
+        self.relay.start(self.hub)
+        self.leases.start()
+        log.info("node %s started", self.settings.node_id)
+
+    async def drain(self) -> None:
+        """Send everybody elsewhere: not ready first, then close in batches, within `drain_s` seconds.
+
+        A batch at a time, so that the other nodes meet a stream of newcomers and not a wave.
+        """
+        self.draining = True
+        sessions = list(self.sessions)
+        if not sessions:
+            return
+        log.info("draining %d connections", len(sessions))
+        batches = [sessions[start : start + _DRAIN_BATCH] for start in range(0, len(sessions), _DRAIN_BATCH)]
+        pause_s = self.settings.drain_s / 2 / max(1, len(batches))
+        for batch in batches:
+            for session in batch:
+                session.close(CloseCode.SERVICE_RESTART, "this node stops")
+            await asyncio.sleep(pause_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_s / 2):
+                await self._all_gone.wait()
+
+    async def aclose(self) -> None:
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.leases.aclose()
+        await self.hub.aclose()
+        await self.relay.aclose()
+        await self.pipeline.aclose()
+        log.info("node %s stopped", self.settings.node_id)

@@ -1,0 +1,11 @@
+"""Kinds of rooms: one module each, registered here."""
+
+from c2c.rooms.base import Kinds
+from c2c.rooms.chat import Chat
+
+__all__ = ["default_kinds"]
+
+
+def default_kinds() -> Kinds:
+    """The kinds that every node knows."""
+    return Kinds([Chat()])

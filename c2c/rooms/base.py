@@ -1,0 +1,101 @@
+"""What a kind of room is: its name, how long it keeps things, its commands, and what a newcomer is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from c2c.errors import BadValue, UnknownCommand
+from c2c.events import CONNECTION_COMMANDS, Command, Position, Typing
+from c2c.keys import Keys
+from c2c.store import Profile, Retention, Store
+
+Answer: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who sends a command to which room. `member`: the user id that must be in the room, None: nobody must."""
+
+    store: Store
+    keys: Keys
+    room_id: str
+    sender: Profile
+    member: str | None
+
+
+Handler: TypeAlias = Callable[[Call, Any], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a newcomer needs, as of a position: every event behind it comes live."""
+
+    position: Position
+    state: Mapping[str, Any]
+
+
+def ack(position: Position) -> Answer:
+    """The answer to a command whose event stands in the log."""
+    return {"t": "ack", "epoch": position.epoch, "seq": position.seq}
+
+
+def decode_events(events: Iterable[bytes]) -> list[Any]:
+    """Events of a log, decoded in one go."""
+    decoded: list[Any] = from_json(b"[" + b",".join(events) + b"]")
+    return decoded
+
+
+class Kind:
+    """A kind of room. A new one is a subclass in a module of its own and a line in `KINDS`.
+
+    `commands` maps each command's model to its handler; `creatable`: users may open such rooms by REST.
+    """
+
+    name: ClassVar[str]
+    retention: ClassVar[Retention]
+    creatable: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.commands: Mapping[type[Command], Handler] = {Typing: self._typing}
+
+    async def snapshot(self, store: Store, room_id: str, position: Position) -> Snapshot:
+        """The state at `position` or later. Raises RoomNotFound."""
+        raise NotImplementedError
+
+    async def handle(self, call: Call, command: Command) -> Answer:
+        """Carry out a command. Raises UnknownCommand when this kind has no such command, and what handlers raise."""
+        handler = self.commands.get(type(command))
+        if handler is None:
+            raise UnknownCommand(kind=self.name)
+        return await handler(call, command)
+
+    async def _typing(self, call: Call, command: Typing) -> Answer:
+        event = {"roomId": call.room_id, "t": "typing", "userId": call.sender.user_id, "typing": command.typing}
+        await call.store.publish(call.keys.channel(call.room_id), to_json(event))
+        return {"t": "ack"}
+
+
+class Kinds:
+    """The kinds that a node knows, by the name that stands in a room's `kind` field."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._kinds = {kind.name: kind for kind in kinds}
+
+    def __getitem__(self, name: str) -> Kind:
+        """Raises BadValue for a kind that this node does not know."""
+        kind = self._kinds.get(name)
+        if kind is None:
+            raise BadValue(field="kind", reason=f"kinds are {', '.join(sorted(self._kinds))}")
+        return kind
+
+    def names(self) -> list[str]:
+        return sorted(self._kinds)
+
+    def command_models(self) -> tuple[type[Command], ...]:
+        """The models of all commands that exist: every connection's and every kind's."""
+        own = {model: None for kind in self._kinds.values() for model in kind.commands}
+        return tuple({**dict.fromkeys(CONNECTION_COMMANDS), **own})

@@ -1,0 +1,26 @@
+-- Takes leases away; a user leaves the room with their last one, and the room is told.
+--
+-- `left_head` and `left_tail` are the leave event's JSON round the timestamp and round the user id. A user id needs
+-- no escaping in JSON: letters, digits and . _ - @ only.
+local function lease_remove(room, members, leases, connections, log, channel, now_ms, lease, left_head, left_tail)
+  local user = string.match(lease, '^(.*)/[^/]*$')
+  if tonumber(redis.call('HGET', connections, user) or '0') <= 1 then
+    if redis.call('SISMEMBER', members, user) == 1 and redis.call('EXISTS', room) == 1 then
+      event_append(room, log, channel, now_ms, left_head, ',"userId":"' .. user .. left_tail)
+    end
+    redis.call('SREM', members, user)
+    redis.call('HDEL', connections, user)
+  else
+    redis.call('HINCRBY', connections, user, -1)
+  end
+  redis.call('ZREM', leases, lease)
+end
+
+-- Removes leases whose deadline has passed, at most 200 in one call so that a crashed node's thousand members do not
+-- hold Redis up; whoever comes next goes on. This is how a crashed node's members leave: once, told by whoever is first.
+local function lease_sweep(room, members, leases, connections, log, channel, now_ms, left_head, left_tail)
+  local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms, 'LIMIT', 0, 200)
+  for _, lease in ipairs(expired) do
+    lease_remove(room, members, leases, connections, log, channel, now_ms, lease, left_head, left_tail)
+  end
+end
