@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,8 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from c2c.errors import C2CError
 from c2c.http import health, rooms
@@ -21,9 +23,22 @@ from c2c.wire import WireProtocol
 
 _PING_S: Final = 10.0
 _SHUTDOWN_S: Final = 3
+_GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 
-def create_app(settings: Settings) -> Starlette:
+class Application(Starlette):
+    """Starlette for REST. The WebSocket has one path and no use for routing and middleware, which cost each connection
+    as much as its sign-in."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == "/ws":
+            scope["app"] = self
+            await websocket_endpoint(WebSocket(scope, receive, send))
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Application:
     """The ASGI application of one node. Runs on any ASGI server; shared frames need `create_server`."""
     node = Node(settings)
 
@@ -33,8 +48,8 @@ def create_app(settings: Settings) -> Starlette:
         yield
         await node.aclose()
 
-    app = Starlette(
-        routes=[WebSocketRoute("/ws", websocket_endpoint), *rooms.routes, *health.routes],
+    app = Application(
+        routes=[*rooms.routes, *health.routes],
         exception_handlers={C2CError: on_error, 404: on_error, 405: on_error, 400: on_error, Exception: on_error},
         lifespan=lifespan,
     )
@@ -49,6 +64,13 @@ class NodeServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, node: Node) -> None:
         super().__init__(config)
         self._node = node
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # Connections are many and live long: the default thresholds walk all of them again and again for nothing.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._node.drain()
@@ -71,6 +93,7 @@ def create_server(settings: Settings) -> NodeServer:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
     return NodeServer(config, app.state.node)

@@ -122,8 +122,9 @@ def _principal(claims: dict[str, Any]) -> Principal:
 
 
 def _text(claims: dict[str, Any], name: str, limit: int) -> str:
+    """A claim for people: cut to its limit, and with what is no Unicode text replaced."""
     value = claims.get(name)
-    return value[:limit] if isinstance(value, str) else ""
+    return value[:limit].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def mint_token(secret: str, user_id: str, *, name: str | None, ttl_s: int, rooms: list[str] | None, admin: bool) -> str:
@@ -147,4 +148,7 @@ def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...
     """
     if origin is None or "*" in allowed or origin.rstrip("/") in allowed:
         return True
-    return host is not None and urlsplit(origin).netloc == host
+    try:
+        return host is not None and urlsplit(origin).netloc == host
+    except ValueError:
+        return False

@@ -73,19 +73,24 @@ class CommandModels:
             self._explain(message, failure if isinstance(failure, ValidationError) else None)
 
     def _explain(self, message: object, failure: ValidationError | None) -> NoReturn:
+        command_id = _usable_id(message)
         if _too_deep(message, self._max_nesting):
-            raise RejectedFrame(BadFrame(reason="nesting"))
+            raise RejectedFrame(BadFrame(reason="nesting"), command_id)
         if not isinstance(message, dict):
             raise RejectedFrame(BadFrame(reason="not an object"))
         if not _encodable(message):
-            raise RejectedFrame(BadFrame(reason="not Unicode text"))
-        raw_id = message.get("id")
-        command_id = raw_id if isinstance(raw_id, str) and 1 <= len(raw_id) <= 64 else None
+            raise RejectedFrame(BadFrame(reason="not text, numbers, lists and objects of Unicode"), command_id)
         if failure is None or not isinstance(message.get("t"), str):
             raise RejectedFrame(BadFrame(reason="no t"), command_id)
         if message["t"] not in self._names:
             raise RejectedFrame(UnknownCommand(), command_id)
         raise RejectedFrame(_field_error(failure), command_id)
+
+
+def _usable_id(message: object) -> str | None:
+    """The id to answer with, if the message has one."""
+    id_ = message.get("id") if isinstance(message, dict) else None
+    return id_ if isinstance(id_, str) and 1 <= len(id_) <= 64 and _encodable(id_) else None
 
 
 def _parse_json(frame: str | bytes) -> object:
@@ -116,10 +121,11 @@ def _children(node: object) -> Iterable[object]:
 
 
 def _encodable(message: object) -> bool:
-    """Whether all text in it is Unicode text: JSON can spell lone surrogates, UTF-8 can't (RFC 8259, section 8.2)."""
+    """Whether JSON could carry it. Lone surrogates are no Unicode text, though JSON can spell them (RFC 8259, section
+    8.2); msgpack knows byte strings, also as keys, and timestamps."""
     try:
-        json.dumps(message, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
+        json.dumps(message, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, TypeError):
         return False
     return True
 

@@ -17,10 +17,16 @@ from pydantic_core import PydanticCustomError, to_json
 _USER_ID_EXTRA = frozenset("._-@")
 _ROOM_ID_EXTRA = _USER_ID_EXTRA | {":"}
 _ID_MAX = 64
+_ID_RAW_MAX = 4 * _ID_MAX
+
+# What stands behind a room's id in a key (`c2c.keys`). A room called `a:log` would share a key with room `a`.
+RESERVED_ROOM_PARTS = frozenset({"members", "leases", "connections", "log", "messages", "dedupe"})
 
 
 def _check_id(value: str, extra: frozenset[str]) -> str:
     """NFC, 1–64 characters, letters (with their marks) and digits of any script and a few signs."""
+    if len(value) > _ID_RAW_MAX:  # normalising is quadratic in the worst case
+        raise PydanticCustomError("id_length", "an id has 1 to 64 characters")
     value = unicodedata.normalize("NFC", value)
     if not 1 <= len(value) <= _ID_MAX:
         raise PydanticCustomError("id_length", "an id has 1 to 64 characters")
@@ -35,7 +41,10 @@ def _check_user_id(value: str) -> str:
 
 
 def _check_room_id(value: str) -> str:
-    return _check_id(value, _ROOM_ID_EXTRA)
+    value = _check_id(value, _ROOM_ID_EXTRA)
+    if not RESERVED_ROOM_PARTS.isdisjoint(value.split(":")[1:]):
+        raise PydanticCustomError("id_reserved", "a part of the id is reserved")
+    return value
 
 
 UserId = Annotated[str, AfterValidator(_check_user_id)]

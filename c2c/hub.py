@@ -27,6 +27,7 @@ from c2c.relay import Relay
 from c2c.rooms.base import Kinds, Snapshot
 from c2c.settings import Settings
 from c2c.store import Joined, Profile, Store, lease_of
+from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.hub")
 
@@ -70,9 +71,7 @@ class Hub:
 
     async def aclose(self) -> None:
         """Stop all repairs."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     def local_rooms(self) -> list[LocalRoom]:
         """The rooms with a member here."""

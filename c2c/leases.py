@@ -18,6 +18,7 @@ from c2c.hub import Hub
 from c2c.rooms.base import Kinds
 from c2c.settings import Settings
 from c2c.store import Profile, Store
+from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.leases")
 
@@ -71,10 +72,7 @@ class Leases:
     async def aclose(self) -> None:
         for handle in self._sweeps.values():
             handle.cancel()
-        tasks = [*self._tasks, *([self._ticking] if self._ticking else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks([*self._tasks, *([self._ticking] if self._ticking else [])])
 
     def sweep_after_grace(self, room_id: str) -> None:
         """A connection was dropped: look whether its user is back when the grace period is over."""

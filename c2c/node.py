@@ -22,6 +22,7 @@ from c2c.relay import Relay
 from c2c.rooms import default_kinds
 from c2c.settings import Settings
 from c2c.store import Store
+from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.node")
 
@@ -122,9 +123,7 @@ class Node:
                 await self._all_gone.wait()
 
     async def aclose(self) -> None:
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await end_tasks(self._background)
         await self.leases.aclose()
         await self.hub.aclose()
         await self.relay.aclose()

@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import hiredis
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 from c2c.errors import C2CError, Internal, ServiceUnavailable
 from c2c.metrics import Metrics
-from c2c.scripts import Argument, Script
+from c2c.scripts import Argument, Script, load_scripts
 from c2c.settings import Settings
+from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.pipeline")
 
@@ -39,7 +41,7 @@ def make_connection(settings: Settings, client_name: str) -> AbstractConnection:
     pool: ConnectionPool = ConnectionPool.from_url(
         settings.redis_url or "redis://127.0.0.1:6379",
         protocol=2,
-        socket_timeout=settings.redis_timeout_s,
+        socket_timeout=None,  # whoever uses the connection sets one deadline for all that it does
         socket_connect_timeout=settings.redis_timeout_s,
         health_check_interval=0,
         client_name=client_name,
@@ -54,7 +56,7 @@ def make_connection(settings: Settings, client_name: str) -> AbstractConnection:
 class _Call:
     """One waiting call: what goes on the wire, and what to send instead should Redis not know the script."""
 
-    words: tuple[Argument, ...]
+    packed: bytes
     unknown_script: tuple[Argument, ...] | None
     answer: asyncio.Future[Any]
 
@@ -86,8 +88,7 @@ class Pipeline:
     async def aclose(self) -> None:
         """Fail what is waiting and close the connection."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
         self._fail(self._waiting)
         with contextlib.suppress(*_AWAY):
             await self._connection.disconnect(nowait=True)
@@ -111,11 +112,14 @@ class Pipeline:
         return self._submit(words, None)
 
     def _submit(self, words: tuple[Argument, ...], unknown_script: tuple[Argument, ...] | None) -> asyncio.Future[Any]:
+        # Packed here and not with the batch: words that can't be sent fail their own caller and nobody else. hiredis
+        # packs in C; packing in Python costs more than all the rest of a call.
+        packed = hiredis.pack_command(words)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if not self._up or len(self._waiting) >= self._settings.store_queue:
             answer.set_exception(ServiceUnavailable(retryAfterMs=1000))
         else:
-            self._waiting.append(_Call(words, unknown_script, answer))
+            self._waiting.append(_Call(packed, unknown_script, answer))
             self._work.set()
         return answer
 
@@ -132,16 +136,19 @@ class Pipeline:
                 await self._exchange(batch)
             except _AWAY as failure:
                 await self._went_away(failure, batch)
-            except BaseException:
+            except asyncio.CancelledError:
                 self._fail(batch)
                 raise
+            except Exception as defect:
+                log.exception("a batch failed")
+                await self._went_away(defect, batch)
 
     async def _exchange(self, batch: list[_Call]) -> None:
         """Send a batch, read its answers, and send once more, as source, what Redis did not know.
 
         Redis forgets scripts on a restart and after a failover; then each comes back by the first call of it.
         """
-        replies = await self._round_trip([call.words for call in batch])
+        replies = await self._round_trip([call.packed for call in batch])
         unknown = []
         for call, reply in zip(batch, replies, strict=True):
             if isinstance(reply, exceptions.NoScriptError) and call.unknown_script is not None:
@@ -149,15 +156,15 @@ class Pipeline:
             else:
                 self._settle(call, reply)
         if unknown:
-            again = [call.unknown_script for call in unknown if call.unknown_script is not None]
+            again = [hiredis.pack_command(call.unknown_script) for call in unknown if call.unknown_script is not None]
             for call, reply in zip(unknown, await self._round_trip(again), strict=True):
                 self._settle(call, reply)
 
-    async def _round_trip(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
+    async def _round_trip(self, commands: list[bytes]) -> list[Any]:
         connection = self._connection
         replies: list[Any] = []
         async with asyncio.timeout(self._settings.redis_timeout_s):
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            await connection.send_packed_command(b"".join(commands), check_health=False)
             for _ in commands:
                 try:
                     # One deadline for the batch, hence none for each reply.
@@ -180,7 +187,7 @@ class Pipeline:
             log.error("redis is full: %s", reply)
             error = ServiceUnavailable(retryAfterMs=5000)
         else:
-            log.error("redis refused %s: %s", call.words[0], reply)
+            log.error("redis refused a call: %s", reply)
             error = Internal()
         call.answer.set_exception(error)
 
@@ -214,8 +221,13 @@ class Pipeline:
         try:
             async with asyncio.timeout(self._settings.redis_timeout_s):
                 await self._connection.connect()  # type: ignore[no-untyped-call]
-                await self._connection.send_command("PING", check_health=False)
-                await self._connection.read_response(timeout=math.inf)
+            # Loaded before the first call, so that unknown scripts are the exception.
+            replies = await self._round_trip(
+                [hiredis.pack_command(("SCRIPT", "LOAD", script.source)) for script in load_scripts().values()]
+            )
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
         except BaseException:
             await self._connection.disconnect(nowait=True)
             raise

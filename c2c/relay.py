@@ -23,6 +23,7 @@ from c2c.metrics import Metrics
 from c2c.pipeline import make_connection
 from c2c.settings import Settings
 from c2c.store import Store
+from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.relay")
 
@@ -75,9 +76,7 @@ class Relay:
         ]
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self._disconnect()
 
     async def subscribe(self, room_id: str) -> None:
@@ -160,9 +159,7 @@ class Relay:
                 if silent_s > self._settings.canary_timeout_s:
                     raise exceptions.ConnectionError(f"silent for {silent_s:.1f} s")
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await end_tasks(workers)
 
     async def _read(self, connection: AbstractConnection) -> None:
         while True:

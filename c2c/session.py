@@ -189,14 +189,15 @@ class Session:
         """One frame: decode, check the rate, carry out, answer."""
         started_s = time.perf_counter()
         command_id: str | None = None
+        wait_s = self._bucket.take(self._loop.time())  # every frame counts, also a bad one
         try:
             command = self._decode(message)
             command_id = command.id
             self._node.metrics.commands.labels(command.t).inc()
-            self._check_rate()
+            self._check_rate(wait_s)
             answer = await self._carry_out(command)
         except RejectedFrame as rejected:
-            self._answer_error(rejected.error, rejected.command_id)
+            self._refuse(rejected, wait_s)
         except C2CError as error:
             self._answer_error(error, command_id)
         except Exception:
@@ -217,13 +218,22 @@ class Session:
             raise RejectedFrame(BadFrame(reason="text frames are for JSON, binary frames for msgpack"))
         return codec.decode(frame)
 
-    def _check_rate(self) -> None:
-        now_s = self._loop.time()
-        wait_s = self._bucket.take(now_s)
+    def _refuse(self, rejected: RejectedFrame, wait_s: float) -> None:
+        """Answer a frame that became no command; one too many is told that instead."""
+        try:
+            self._check_rate(wait_s)
+        except RateLimited as error:
+            self._answer_error(error, rejected.command_id)
+        else:
+            self._answer_error(rejected.error, rejected.command_id)
+
+    def _check_rate(self, wait_s: float) -> None:
+        """Raises RateLimited when the bucket says to wait; closes who does not listen to that."""
         if wait_s > 0:
-            if self._refusals.add(now_s):
+            error = RateLimited(retryAfterMs=int(wait_s * 1000) + 1)
+            if self._refusals.add(self._loop.time()):
                 self.close(CloseCode.FLOOD, "flood")
-            raise RateLimited(retryAfterMs=int(wait_s * 1000) + 1)
+            raise error
 
     async def _carry_out(self, command: Command) -> Answer | None:
         """The answer to a command; None when it was sent already."""

@@ -18,6 +18,7 @@ from c2c.outbox import Encoding
 
 EXTENSION: Final = "c2c.wire"
 _CLOSE_TIMEOUT_S: Final = 10.0
+_INVALID_DATA: Final = 1007
 
 
 class Wire(Protocol):
@@ -25,9 +26,6 @@ class Wire(Protocol):
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport, at once."""
-
-    def unread_bytes(self) -> int:
-        """What the transport still holds because the client does not read."""
 
     def watch(self, limit_bytes: int, on_overflow: Callable[[], None]) -> None:
         """Call back when more than the limit is unread."""
@@ -50,8 +48,23 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             cast(dict[str, Any], scope["extensions"])[EXTENSION] = self
 
-    def unread_bytes(self) -> int:
-        return self.transport.get_write_buffer_size()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            # A handshake that can't be parsed (too many headers, too long a line) would stay open for ever.
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """As the base class, but text that is not UTF-8 ends the connection without a traceback in the log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.close(_INVALID_DATA, "text is UTF-8")
+                return
+        super().send_receive_event_to_app()
 
     def watch(self, limit_bytes: int, on_overflow: Callable[[], None]) -> None:
         # The transport calls pause_writing when it holds more than `high`: the bound costs nothing per write.

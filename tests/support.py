@@ -155,7 +155,11 @@ class NodeProcess:
             [sys.executable, "-m", "c2c", "serve"], env=self._environment, stdout=self._log, stderr=self._log, cwd=ROOT
         )
         if wait:
-            self.wait_until(ready=True)
+            try:
+                self.wait_until(ready=True)
+            except BaseException:
+                self.kill()
+                raise
         return self
 
     def wait_until(self, *, ready: bool, within_s: float = 15.0) -> None:

@@ -1,0 +1,211 @@
+"""What the client remembers and decides: positions, members, delays, what a close code asks for. No I/O and no clock.
+
+The client (`c2c.client`) asks here and does the waiting; so every decision can be tested without a server.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+from c2c.errors import CloseCode
+from c2c.events import Position
+
+_ATTEMPTS_COUNTED: Final = 16
+
+
+class AfterClose(Enum):
+    """What the end of a connection asks of the client (`docs/protocol.md`, "Closing")."""
+
+    AT_ONCE = auto()
+    BACK_OFF = auto()
+    FLOOD = auto()
+    NEW_TOKEN = auto()
+    STOP = auto()
+
+
+_AFTER_CLOSE: Final[Mapping[int, AfterClose]] = {
+    CloseCode.GOING_AWAY: AfterClose.AT_ONCE,
+    CloseCode.SERVICE_RESTART: AfterClose.AT_ONCE,
+    CloseCode.BAD_FRAMES: AfterClose.STOP,
+    CloseCode.KICKED: AfterClose.STOP,
+    CloseCode.UNAUTHORIZED: AfterClose.NEW_TOKEN,
+    CloseCode.FLOOD: AfterClose.FLOOD,
+}
+
+
+def after_close(code: int | None) -> AfterClose:
+    """What a close code asks for; `None`: the connection was cut without one. Unknown codes ask to come back."""
+    return AfterClose.BACK_OFF if code is None else _AFTER_CLOSE.get(code, AfterClose.BACK_OFF)
+
+
+class Backoff:
+    """How long to wait before the next connection: exponential with full jitter.
+
+    The n-th attempt in a row waits `random(0, min(cap, base · 2ⁿ))` (M. Brooker, "Exponential Backoff And Jitter",
+    AWS Architecture Blog, 2015: full jitter finishes first and asks least of the server). A connection that was signed
+    in for `stable_s` seconds begins the row anew.
+    """
+
+    def __init__(
+        self,
+        base_s: float = 1.0,
+        cap_s: float = 30.0,
+        stable_s: float = 10.0,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._base_s = base_s
+        self._cap_s = cap_s
+        self._stable_s = stable_s
+        self._uniform = uniform
+        self._attempt = 0
+
+    def delay_s(self, after: AfterClose, lived_s: float) -> float:
+        """Seconds to wait. `lived_s`: how long the connection that ended was signed in, 0 if it never was.
+
+        AT_ONCE is jittered over the first second only, so that the clients of a node that stops do not come as one
+        wave. FLOOD waits the base time at least: full jitter alone could send it back at once.
+        """
+        if lived_s >= self._stable_s:
+            self._attempt = 0
+        if after is AfterClose.AT_ONCE:
+            return self._uniform(0, self._base_s)
+        ceiling_s = min(self._cap_s, self._base_s * 2**self._attempt)
+        self._attempt = min(self._attempt + 1, _ATTEMPTS_COUNTED)
+        if after is AfterClose.FLOOD:
+            return self._base_s + self._uniform(0, ceiling_s)
+        return self._uniform(0, ceiling_s)
+
+
+class Pacer:
+    """Spaces commands once the server has refused one for its rate.
+
+    Without it, a hundred commands sent together would be refused, wait the same time, be refused together again, and
+    the connection would be closed for flooding. `RATE_LIMITED` says when the next command would be taken; that is at
+    most the time between two, so the longest seen becomes the spacing until nothing was refused for `calm_s`.
+    """
+
+    def __init__(self, calm_s: float = 10.0) -> None:
+        self._calm_s = calm_s
+        self._spacing_s = 0.0
+        self._next_s = 0.0
+        self._refused_s = 0.0
+
+    def reserve(self, now_s: float) -> float:
+        """Take the next place in the row; how many seconds until its turn."""
+        if self._spacing_s and now_s - self._refused_s > self._calm_s:
+            self._spacing_s = 0.0
+        turn_s = max(now_s, self._next_s)
+        self._next_s = turn_s + self._spacing_s
+        return turn_s - now_s
+
+    def refused(self, now_s: float, retry_after_s: float) -> None:
+        """The server refused a command for its rate and takes the next one in `retry_after_s`."""
+        self._refused_s = now_s
+        self._spacing_s = max(self._spacing_s, retry_after_s)
+        self._next_s = max(self._next_s, now_s + retry_after_s)
+
+
+@dataclass(frozen=True, slots=True)
+class StateReplaced:
+    """A marker among the events: what was missed can't be had, so throw your state away and take this one.
+
+    `reason`: `epoch`, `trimmed` or `ahead` as in the protocol, or `rejoined` when a join had to be made twice.
+    `state`: the kind's snapshot. `position`: where it stands; the events behind it follow.
+    """
+
+    room_id: str
+    reason: str
+    state: Mapping[str, Any]
+    position: Position
+
+
+class Verdict(Enum):
+    """What an event is to a client that follows a room."""
+
+    PASS = auto()
+    OLD = auto()
+    GAP = auto()
+
+
+class RoomTrack:
+    """What a client knows of one room, and which event is the next.
+
+    `position` is that of the last event passed on, None before the first `joined`; to resume, give it at the start.
+    """
+
+    def __init__(self, room_id: str, position: Position | None = None) -> None:
+        self.room_id = room_id
+        self.position = position
+        self.kind = ""
+        self.members: set[str] = set()
+        self.presence: dict[str, str] = {}
+        self.state: Mapping[str, Any] = {}
+        self._members_seq = 0
+
+    def enter(self, joined: Mapping[str, Any]) -> StateReplaced | None:
+        """Take a `joined` frame, asked for or not. Returns the marker that the application must see, if any.
+
+        When the room was recovered, the position stays: the missed events follow. They do not change the members,
+        which the frame lists as they are after them.
+        """
+        former, position = self.position, Position(joined["epoch"], joined["seq"])
+        self.kind = joined["kind"]
+        self.members = set(joined["members"])
+        self.presence = dict(joined["presence"])
+        self._members_seq = position.seq
+        if joined["recovered"] and former is not None:
+            return None
+        self.position = position
+        self.state = joined.get("state", {})
+        if former is None or former == position:
+            return None
+        return StateReplaced(self.room_id, joined.get("reason", "rejoined"), self.state, position)
+
+    def take(self, event: Mapping[str, Any]) -> Verdict:
+        """Look at an event and go to its position if it is the next. Events without a `seq` are always passed on."""
+        if self.position is None:
+            return Verdict.OLD
+        seq = event.get("seq")
+        if not isinstance(seq, int):
+            self._note_status(event)
+            return Verdict.PASS
+        if event.get("epoch") != self.position.epoch or seq > self.position.seq + 1:
+            return Verdict.GAP
+        if seq <= self.position.seq:
+            return Verdict.OLD
+        self.position = Position(self.position.epoch, seq)
+        if seq > self._members_seq:
+            self._note_member(event)
+            self._note_status(event)
+        return Verdict.PASS
+
+    def _note_member(self, event: Mapping[str, Any]) -> None:
+        user_id = event.get("userId")
+        if event["t"] == "user_joined" and isinstance(user_id, str):
+            self.members.add(user_id)
+            self.presence.setdefault(user_id, "online")
+        elif event["t"] == "user_left" and isinstance(user_id, str):
+            self.members.discard(user_id)
+            self.presence.pop(user_id, None)
+
+    def _note_status(self, event: Mapping[str, Any]) -> None:
+        user_id, status = event.get("userId"), event.get("status")
+        if event.get("t") == "user:status" and isinstance(user_id, str) and isinstance(status, str):
+            self.presence[user_id] = status
+
+
+def is_joined(frame: Mapping[str, Any]) -> bool:
+    """Whether a frame is a whole `joined`. Anybody with redis-cli can publish something that only looks like one."""
+    return (
+        frame.get("t") == "joined"
+        and isinstance(frame.get("epoch"), str)
+        and isinstance(frame.get("seq"), int)
+        and isinstance(frame.get("kind"), str)
+        and isinstance(frame.get("members"), list)
+        and isinstance(frame.get("presence"), dict)
+        and isinstance(frame.get("recovered"), bool)
+    )
