@@ -27,16 +27,26 @@ from typing import Any, Final, Self, TypeAlias
 from websockets.client import process_exception
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from c2c.client_link import (
+from c2c.client_link import EventStream, Link, open_websocket
+from c2c.client_state import (
+    AfterClose,
+    Backoff,
     ClientError,
+    Closed,
+    CommandFailed,
     Event,
     EventsOverflowed,
-    EventStream,
-    Link,
+    NotAcknowledged,
+    NotConnected,
+    Pacer,
     RoomClosed,
-    open_websocket,
+    RoomTrack,
+    StateReplaced,
+    Stopped,
+    Verdict,
+    after_close,
+    is_joined,
 )
-from c2c.client_state import AfterClose, Backoff, Pacer, RoomTrack, StateReplaced, Verdict, after_close, is_joined
 from c2c.errors import CloseCode, NotAMember, RateLimited, RoomNotFound
 from c2c.events import Position
 
@@ -71,51 +81,6 @@ _IN_FLIGHT: Final = 32
 _HEARTBEAT_MAX_S: Final = 10.0
 _CLEAN_CLOSE: Final = 1000
 _TOO_MANY_REQUESTS: Final = 429
-
-
-class Closed(ClientError):
-    """The client was closed, or the room was left."""
-
-
-class NotConnected(ClientError):
-    """The first connection did not come about in time; the text says what was in the way."""
-
-
-class Stopped(ClientError):
-    """The client has given up: trying again would not help.
-
-    `code`: the close code (4400, 4401, 4403), or the HTTP status of the refused handshake, or None.
-    """
-
-    def __init__(self, code: int | None, reason: str) -> None:
-        super().__init__(f"{reason or 'the server closed the connection'} ({code})" if code else reason)
-        self.code = code
-        self.reason = reason
-
-
-class CommandFailed(ClientError):
-    """The server refused a command.
-
-    `code`: one of the protocol's, such as `ROOM_NOT_FOUND`. `message`: for people. `details`: the other fields of the
-    error, for `CONFLICT` for instance `current`.
-    """
-
-    def __init__(self, code: str, message: str, details: Mapping[str, Any]) -> None:
-        super().__init__(f"{message} ({code})")
-        self.code = code
-        self.message = message
-        self.details = details
-
-
-class NotAcknowledged(ClientError):
-    """No answer by the deadline. Whether the command was carried out is unknown.
-
-    Sending it again with the same `command_id` within 10 minutes is safe: it is carried out once.
-    """
-
-    def __init__(self, command_id: str, deadline_s: float, why: str) -> None:
-        super().__init__(f"no answer within {deadline_s:g} s: {why}")
-        self.command_id = command_id
 
 
 class Room:
@@ -185,10 +150,10 @@ class Room:
         """Leave the room and end its stream. The others are told at once if the server hears it, else soon."""
         await self._client._leave(self)
 
-    def _end(self, failure: ClientError | None) -> None:
-        self._failure = failure or Closed("the room was left")
+    def _end(self, failure: ClientError) -> None:
+        self._failure = failure
         self._link = None
-        self._stream.end(failure)
+        self._stream.end(_shown(failure))
 
 
 class Client:
@@ -276,11 +241,10 @@ class Client:
         if self._failure is not None:
             return
         self._failure = failure
-        shown = None if isinstance(failure, Closed) else failure
         for room in self._rooms.values():
-            room._end(shown)
+            room._end(failure)
         for stream in list(self._streams):
-            stream.end(shown)
+            stream.end(_shown(failure))
         self._notify()
 
     def _notify(self) -> None:
@@ -321,7 +285,7 @@ class Client:
         """
         stream = EventStream(self._event_limit)
         if self._failure is not None:
-            stream.end(self._failure)
+            stream.end(_shown(self._failure))
         self._streams.add(stream)
         return stream
 
@@ -402,12 +366,10 @@ class Client:
         """Join a room on a connection, as often as it takes. `_joined` does the rest, in the order of the frames."""
         began_s = time.monotonic()
         try:
-            while self._rooms.get(room.room_id) is room and not link.lost:
+            while self._rooms.get(room.room_id) is room and room._link is not link and not link.lost:
                 answer = await self._ask_once(link, self._join_command(room))
-                if answer is None:
+                if answer is None or answer["t"] == "joined":
                     continue
-                if answer["t"] == "joined":
-                    return
                 # A room that Redis lost is opened again by the nodes that have members of it: give them the time.
                 reopening = answer.get("code") == RoomNotFound.code and room._was_in
                 if answer.get("retryable") is True or (reopening and time.monotonic() - began_s < _REOPEN_S):
@@ -417,7 +379,8 @@ class Client:
                     self._refused(room, _failed(answer))
                     return
         finally:
-            room._entering = None
+            if room._entering is link:
+                room._entering = None
 
     def _join_command(self, room: Room) -> dict[str, Any]:
         command: dict[str, Any] = {"t": "join", "roomId": room.room_id, "id": uuid.uuid4().hex}
@@ -440,7 +403,7 @@ class Client:
         if self._rooms.get(room.room_id) is not room:
             return
         del self._rooms[room.room_id]
-        room._end(None)
+        room._end(Closed("the room was left"))
         self._notify()
         if link is not None:
             await self._say_leave(room, link)
@@ -449,7 +412,7 @@ class Client:
         """Give up a join that did not come about; the server may have carried it out all the same."""
         if self._rooms.get(room.room_id) is room:
             del self._rooms[room.room_id]
-            room._end(None)
+            room._end(Closed("the room was left"))
             if self._link is not None:
                 self._link.spawn(self._say_leave(room, self._link))
 
@@ -534,7 +497,10 @@ class Client:
             await link.end_tasks()
             link.abort()
         lived_s = 0.0 if link.signed_in_s is None else time.monotonic() - link.signed_in_s
-        self._trouble = f"the connection was closed: {link.close_code} {link.close_reason}".rstrip()
+        if link.close_code is None:
+            self._trouble = "the connection was lost" if link.signed_in_s is not None else "no answer to the sign-in"
+        else:
+            self._trouble = f"the connection was closed: {link.close_code} {link.close_reason}".rstrip()
         return self._after(link, lived_s)
 
     def _after(self, link: Link, lived_s: float) -> float:
@@ -562,10 +528,12 @@ class Client:
     async def _serve(self, link: Link, token: str) -> None:
         """Sign in, join the rooms again, keep the connection alive."""
         welcome = await link.ask({"t": "hello", "id": uuid.uuid4().hex, "token": token}, _SIGN_IN_S)
-        if welcome is None or welcome["t"] != "welcome":
-            if welcome is not None and not welcome.get("retryable"):
-                link.close_code = int(CloseCode.UNAUTHORIZED)  # whatever the frame that is about to come says
+        if welcome is None or welcome.get("retryable") is True:
             link.abort()
+            return
+        if welcome["t"] != "welcome":
+            # The server is about to say so itself; its reason is in the error already.
+            link.refuse(int(CloseCode.UNAUTHORIZED), str(welcome.get("reason", welcome.get("message", ""))))
             return
         self._welcome = welcome
         link.signed_in_s = time.monotonic()
@@ -575,6 +543,11 @@ class Client:
             self._enter_soon(room, link)
         self._notify()
         await link.keep_alive(min(_HEARTBEAT_MAX_S, welcome["heartbeatMs"] / 1000))
+
+
+def _shown(failure: ClientError) -> ClientError | None:
+    """How a stream ends: being closed is no error to its reader."""
+    return None if isinstance(failure, Closed) else failure
 
 
 def _failed(answer: Mapping[str, Any]) -> CommandFailed:

@@ -8,13 +8,13 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from c2c.client_state import StateReplaced
+from c2c.client_state import ClientError, Event, EventsOverflowed
 from c2c.errors import CloseCode, TooLarge
 
 log = logging.getLogger("c2c.client")
@@ -26,41 +26,6 @@ _FRAME_BYTES_MAX: Final = 16 * 1_048_576
 _PATIENCE_S: Final = 4.0
 _TICK_S: Final = 0.25
 _ANSWERED_IDS: Final = 1024
-
-
-class ClientError(Exception):
-    """What the client raises.
-
-    ClientError
-    ├── NotConnected      the first connection did not come about in time
-    ├── Stopped           the server wants no more of this client, or its token is worth nothing
-    ├── CommandFailed     the server refused a command or a join
-    ├── NotAcknowledged   no answer by the deadline: whether the command was carried out is unknown
-    ├── EventsOverflowed  a stream was not read for too long
-    └── Closed            the client was closed, or the room was left
-    """
-
-
-class EventsOverflowed(ClientError):
-    """More than `limit` events waited for a reader. Those were delivered first; what came after them is lost here.
-
-    To go on: leave the room and join it again, for a new state; or ask for a new `client.events()`.
-    """
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"more than {limit} events were waiting to be read")
-        self.limit = limit
-
-
-@dataclass(frozen=True, slots=True)
-class RoomClosed:
-    """A marker in `Client.events()`: a room could not be joined again and is followed no more (`error` says why)."""
-
-    room_id: str
-    error: ClientError
-
-
-Event: TypeAlias = dict[str, Any] | StateReplaced | RoomClosed
 
 
 class EventStream(AsyncIterator[Event]):
@@ -162,11 +127,7 @@ class Link:
         self.lost = False
         self.signed_in_s: float | None = None
         self.close_code: int | None = None
-
-    @property
-    def close_reason(self) -> str:
-        received = self._websocket.protocol.close_rcvd
-        return "" if received is None else received.reason
+        self.close_reason = ""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something until it is done or the connection has ended. A defect in it ends the connection."""
@@ -241,7 +202,7 @@ class Link:
                     take(message)
         except ConnectionClosed as closed:
             if closed.rcvd is not None and self.close_code is None:
-                self.close_code = closed.rcvd.code
+                self.close_code, self.close_reason = closed.rcvd.code, closed.rcvd.reason
         finally:
             self.lost = True
             for question in self._questions.values():
@@ -268,6 +229,11 @@ class Link:
                 with contextlib.suppress(TimeoutError, ConnectionClosed):
                     async with asyncio.timeout(_PATIENCE_S):
                         await self._websocket.send('{"t":"ping"}')
+
+    def refuse(self, code: int, reason: str) -> None:
+        """End the connection as if the server had closed it with this code."""
+        self.close_code, self.close_reason = code, reason
+        self.abort()
 
     def abort(self) -> None:
         """Cut the connection without a goodbye: the server keeps our places for its grace period."""

@@ -1,4 +1,4 @@
-"""What the client remembers and decides: positions, members, delays, what a close code asks for. No I/O and no clock.
+"""What the client remembers, decides and says: positions, members, delays, errors. No I/O and no clock.
 
 The client (`c2c.client`) asks here and does the waiting; so every decision can be tested without a server.
 """
@@ -9,12 +9,81 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from c2c.errors import CloseCode
 from c2c.events import Position
 
 _ATTEMPTS_COUNTED: Final = 16
+
+
+class ClientError(Exception):
+    """What the client raises.
+
+    ClientError
+    ├── NotConnected      the first connection did not come about in time
+    ├── Stopped           the server wants no more of this client, or its token is worth nothing
+    ├── CommandFailed     the server refused a command or a join
+    ├── NotAcknowledged   no answer by the deadline: whether the command was carried out is unknown
+    ├── EventsOverflowed  a stream was not read for too long
+    └── Closed            the client was closed, or the room was left
+    """
+
+
+class EventsOverflowed(ClientError):
+    """More than `limit` events waited for a reader. Those were delivered first; what came after them is lost here.
+
+    To go on: leave the room and join it again, for a new state; or ask for a new `client.events()`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} events were waiting to be read")
+        self.limit = limit
+
+
+class Closed(ClientError):
+    """The client was closed, or the room was left."""
+
+
+class NotConnected(ClientError):
+    """The first connection did not come about in time; the text says what was in the way."""
+
+
+class Stopped(ClientError):
+    """The client has given up: trying again would not help.
+
+    `code`: the close code (4400, 4401, 4403), or the HTTP status of the refused handshake, or None.
+    """
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        super().__init__(f"{reason or 'the server closed the connection'} ({code})" if code else reason)
+        self.code = code
+        self.reason = reason
+
+
+class CommandFailed(ClientError):
+    """The server refused a command.
+
+    `code`: one of the protocol's, such as `ROOM_NOT_FOUND`. `message`: for people. `details`: the other fields of the
+    error, for `CONFLICT` for instance `current`.
+    """
+
+    def __init__(self, code: str, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class NotAcknowledged(ClientError):
+    """No answer by the deadline. Whether the command was carried out is unknown.
+
+    Sending it again with the same `command_id` within 10 minutes is safe: it is carried out once.
+    """
+
+    def __init__(self, command_id: str, deadline_s: float, why: str) -> None:
+        super().__init__(f"no answer within {deadline_s:g} s: {why}")
+        self.command_id = command_id
 
 
 class AfterClose(Enum):
@@ -46,8 +115,8 @@ class Backoff:
     """How long to wait before the next connection: exponential with full jitter.
 
     The n-th attempt in a row waits `random(0, min(cap, base · 2ⁿ))` (M. Brooker, "Exponential Backoff And Jitter",
-    AWS Architecture Blog, 2015: full jitter finishes first and asks least of the server). A connection that was signed
-    in for `stable_s` seconds begins the row anew.
+    AWS Architecture Blog, 2015: of the ways compared there it makes the fewest calls). A connection that was signed in
+    for `stable_s` seconds begins the row anew.
     """
 
     def __init__(
@@ -123,6 +192,17 @@ class StateReplaced:
     position: Position
 
 
+@dataclass(frozen=True, slots=True)
+class RoomClosed:
+    """A marker in `Client.events()`: a room could not be joined again and is followed no more (`error` says why)."""
+
+    room_id: str
+    error: ClientError
+
+
+Event: TypeAlias = dict[str, Any] | StateReplaced | RoomClosed
+
+
 class Verdict(Enum):
     """What an event is to a client that follows a room."""
 
@@ -185,10 +265,10 @@ class RoomTrack:
 
     def _note_member(self, event: Mapping[str, Any]) -> None:
         user_id = event.get("userId")
-        if event["t"] == "user_joined" and isinstance(user_id, str):
+        if event.get("t") == "user_joined" and isinstance(user_id, str):
             self.members.add(user_id)
             self.presence.setdefault(user_id, "online")
-        elif event["t"] == "user_left" and isinstance(user_id, str):
+        elif event.get("t") == "user_left" and isinstance(user_id, str):
             self.members.discard(user_id)
             self.presence.pop(user_id, None)
 

@@ -175,6 +175,27 @@ def default_data_dir() -> Path:
         raise EmbeddedRedisError("this user has no home: say where data goes with --data-dir") from error
 
 
+def find_running(data_dir: Path | None = None) -> str | None:
+    """The URL of the private Redis that a running c2c has in the folder, None when there is none.
+
+    Looks at the lock; connects to nothing. Raises EmbeddedRedisError where the user has no home.
+    """
+    try:
+        lock = ((data_dir or default_data_dir()) / "c2c.lock").open(encoding="utf-8")
+    except OSError:
+        return None
+    with lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass  # held by c2c, or by the server that outlived it
+            else:
+                return None
+        port = _read_holder(lock).get("port")
+    return f"redis://{HOST}:{port}" if port else None
+
+
 # ---- which server --------------------------------------------------------------------------------------------------
 
 

@@ -179,11 +179,11 @@ class Hub:
     ) -> bool:
         """Send `joined` and what belongs behind it; false when the room changed its epoch meanwhile."""
         profile, position = self._peers[member].profile, joined.position
-        _, statuses, (reason, missed, snapshot) = await asyncio.gather(
-            self._store.touch_user(profile, [member.connection_id], room.room_id),
-            self._store.presence_of(joined.members),
-            self._content(room.room_id, joined, since, forced_reason),
-        )
+        touched = self._store.touch_user(profile, [member.connection_id], room.room_id)
+        presence = self._store.presence_of(joined.members)
+        reason, missed, snapshot = await self._content(room.room_id, joined, since, forced_reason)
+        statuses = await presence
+        await touched
         if member not in self._peers:
             return True
         if room.position is None or {position.epoch, snapshot.position.epoch} != {room.position.epoch}:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from c2c.auth import Authenticator
 from c2c.codec import Codec, CommandModels, JsonCodec, MsgpackCodec
-from c2c.errors import C2CError, CloseCode
+from c2c.errors import CloseCode
 from c2c.hub import Hub
 from c2c.keys import Keys
 from c2c.leases import Leases
@@ -22,7 +21,6 @@ from c2c.relay import Relay
 from c2c.rooms import default_kinds
 from c2c.settings import Settings
 from c2c.store import Store
-from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.node")
 
@@ -59,7 +57,6 @@ class Node:
         self.sessions: set[OpenSession] = set()
         self._all_gone = asyncio.Event()
         self.draining = False
-        self._background: set[asyncio.Task[object]] = set()
 
     @property
     def ready(self) -> bool:
@@ -82,18 +79,6 @@ class Node:
         self.metrics.connections.dec()
         if not self.sessions:
             self._all_gone.set()
-
-    def background(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run something that nobody waits for; the node owns it. Errors of the protocol are expected, others logged."""
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background_ended)
-
-    def _background_ended(self, task: asyncio.Task[object]) -> None:
-        self._background.discard(task)
-        failure = None if task.cancelled() else task.exception()
-        if failure is not None and not isinstance(failure, C2CError):
-            log.error("a background task failed", exc_info=failure)
 
     async def start(self) -> None:
         """Connect to Redis; starts all the same when it is away, and is not ready then."""
@@ -123,7 +108,6 @@ class Node:
                 await self._all_gone.wait()
 
     async def aclose(self) -> None:
-        await end_tasks(self._background)
         await self.leases.aclose()
         await self.hub.aclose()
         await self.relay.aclose()

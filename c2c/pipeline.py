@@ -12,9 +12,9 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import hiredis
 from redis import exceptions
@@ -27,6 +27,8 @@ from c2c.settings import Settings
 from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.pipeline")
+
+T = TypeVar("T")
 
 _BATCH_MAX: Final = 500
 _PROBE_FIRST_S: Final = 0.05
@@ -58,6 +60,23 @@ def _pack(words: tuple[Argument, ...]) -> bytes:
     return packed
 
 
+class Reply(Awaitable[T]):
+    """The answer of a call that is on its way already: sent when it was made, read when it is awaited.
+
+    So calls that do not need each other's answers are made first and awaited then, and share a round trip without a
+    task for each.
+    """
+
+    __slots__ = ("_answer", "_read")
+
+    def __init__(self, answer: asyncio.Future[Any], read: Callable[[Any], T]) -> None:
+        self._answer = answer
+        self._read = read
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._read((yield from self._answer.__await__()))
+
+
 @dataclass(slots=True)
 class _Call:
     """One waiting call: what goes on the wire, and what to send instead should Redis not know the script."""
@@ -65,6 +84,11 @@ class _Call:
     packed: bytes
     unknown_script: tuple[Argument, ...] | None
     answer: asyncio.Future[Any]
+
+
+def _fail(answer: asyncio.Future[Any], error: C2CError) -> None:
+    answer.set_exception(error)
+    answer.exception()  # seen: who made several calls and gave up at the first error does not await the others
 
 
 class Pipeline:
@@ -95,7 +119,7 @@ class Pipeline:
         """Fail what is waiting and close the connection."""
         if self._task is not None:
             await end_tasks([self._task])
-        self._fail(self._waiting)
+        self._fail_all(self._waiting)
         with contextlib.suppress(*_AWAY):
             await self._connection.disconnect(nowait=True)
 
@@ -104,25 +128,27 @@ class Pipeline:
         script: Script,
         keys: Mapping[str, str],
         arguments: Mapping[str, Argument],
+        read: Callable[[Any], T],
         rest: Iterable[Argument] = (),
-    ) -> asyncio.Future[Any]:
+    ) -> Reply[T]:
         """Run a script. 1 round trip, shared with everything else that is waiting.
 
-        The future raises ServiceUnavailable (Redis away, full, or too much waiting) or Internal (a defect).
+        `read` turns what Redis says into the reply's value, or raises. The reply itself raises ServiceUnavailable
+        (Redis away, full, or too much waiting) or Internal (a defect).
         """
         packed = script.pack(keys, arguments, rest)
-        return self._submit(("EVALSHA", script.sha, *packed), ("EVAL", script.source, *packed))
+        return Reply(self._submit(("EVALSHA", script.sha, *packed), ("EVAL", script.source, *packed)), read)
 
-    def command(self, *words: Argument) -> asyncio.Future[Any]:
+    def command(self, *words: Argument, read: Callable[[Any], T]) -> Reply[T]:
         """Run a plain Redis command; otherwise as `script`."""
-        return self._submit(words, None)
+        return Reply(self._submit(words, None), read)
 
     def _submit(self, words: tuple[Argument, ...], unknown_script: tuple[Argument, ...] | None) -> asyncio.Future[Any]:
         # Packed here and not with the batch: words that can't be sent fail their own caller and nobody else.
         packed = _pack(words)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if not self._up or len(self._waiting) >= self._settings.store_queue:
-            answer.set_exception(ServiceUnavailable(retryAfterMs=1000))
+            _fail(answer, ServiceUnavailable(retryAfterMs=1000))
         else:
             self._waiting.append(_Call(packed, unknown_script, answer))
             self._work.set()
@@ -142,7 +168,7 @@ class Pipeline:
             except _AWAY as failure:
                 await self._went_away(failure, batch)
             except asyncio.CancelledError:
-                self._fail(batch)
+                self._fail_all(batch)
                 raise
             except Exception as defect:
                 log.exception("a batch failed")
@@ -194,23 +220,23 @@ class Pipeline:
         else:
             log.error("redis refused a call: %s", reply)
             error = Internal()
-        call.answer.set_exception(error)
+        _fail(call.answer, error)
 
     async def _went_away(self, failure: BaseException, batch: list[_Call]) -> None:
         log.warning("redis is away: %s", failure or type(failure).__name__)
         self._up = False
         self._metrics.redis_up.set(0)
-        self._fail(batch)
-        self._fail(self._waiting)
+        self._fail_all(batch)
+        self._fail_all(self._waiting)
         self._waiting.clear()
         self._work.clear()
         with contextlib.suppress(*_AWAY):
             await self._connection.disconnect(nowait=True)
 
-    def _fail(self, calls: Iterable[_Call]) -> None:
+    def _fail_all(self, calls: Iterable[_Call]) -> None:
         for call in calls:
             if not call.answer.done():
-                call.answer.set_exception(ServiceUnavailable(retryAfterMs=1000))
+                _fail(call.answer, ServiceUnavailable(retryAfterMs=1000))
 
     async def _probe_until_up(self) -> None:
         delay_s = _PROBE_FIRST_S

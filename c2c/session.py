@@ -272,7 +272,7 @@ class Session:
 
     def _welcome(self) -> Answer:
         # Not waited for: a sign-in needs no Redis, and the next renewal writes the same.
-        self._node.background(self._node.store.touch_user(self.profile, [self.connection_id]))
+        self._node.store.touch_user(self.profile, [self.connection_id])
         return {
             "t": "welcome",
             "me": self.profile.user_id,

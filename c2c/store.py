@@ -13,7 +13,7 @@ from typing import Any, Final
 from c2c.errors import NotAMember, RoomExists, RoomNotFound
 from c2c.events import EventText, Position, event_text
 from c2c.keys import Keys
-from c2c.pipeline import Pipeline
+from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, load_scripts
 from c2c.settings import Settings
 
@@ -111,7 +111,11 @@ def _left_text(room_id: str, reason: str) -> EventText:
 
 
 class Store:
-    """All that a node asks of Redis. Methods raise ServiceUnavailable while it is away."""
+    """All that a node asks of Redis.
+
+    Calling a method sends the call; awaiting what it returns gives the answer, or raises: ServiceUnavailable while
+    Redis is away, and what the method names.
+    """
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock_ms: int | None = None) -> None:
         self._pipeline = pipeline
@@ -123,6 +127,8 @@ class Store:
         self._grace_ms = round(settings.grace_s * 1000)
         self._creator_lease_ms = round(settings.creator_lease_s * 1000)
         self._member_ttl_ms = 2 * max(self._lease_ms, self._creator_lease_ms)
+        self._presence_ttl_ms = round(settings.presence_ttl_s * 1000)
+        self._session_ttl_ms = round(settings.session_ttl_s * 1000)
 
     @property
     def up(self) -> bool:
@@ -145,8 +151,8 @@ class Store:
         title: str = "",
         creator_joins: bool = True,
     ) -> Position:
-        """Open a room with a new epoch. Raises RoomExists. 2 round trips, O(1)."""
-        status, epoch, seq = await self._pipeline.script(
+        """Open a room with a new epoch. Raises RoomExists. 2 round trips, O(log rooms)."""
+        opened = await self._pipeline.script(
             self._scripts["room_open"],
             {**self._room_keys(room_id), "messages": self._keys.messages(room_id)},
             {
@@ -161,61 +167,67 @@ class Store:
                 "creator_lease": lease_of(creator, PLACEHOLDER_CONNECTION) if creator_joins else "",
                 "lease_ms": self._creator_lease_ms,
             },
+            _read_opened,
         )
-        if status != b"OK":
-            raise RoomExists()
         await self.index_rooms([room_id], retention)
-        return Position(epoch.decode(), seq)
+        return opened
 
-    async def read_room(self, room_id: str) -> RoomInfo:
+    def read_room(self, room_id: str) -> Reply[RoomInfo]:
         """What the room is and who is in it, swept. Raises RoomNotFound. 1 round trip, O(members)."""
-        reply = await self._pipeline.script(self._scripts["room_read"], self._room_keys(room_id), self._common(room_id))
-        _require_room(reply)
-        kind, creator, title, created_at_ms, epoch, seq, members = reply[1:]
-        return RoomInfo(
-            room_id=room_id,
-            kind=kind.decode(),
-            creator=creator.decode(),
-            title=title.decode(),
-            created_at_ms=created_at_ms,
-            position=Position(epoch.decode(), seq),
-            members=sorted(member.decode() for member in members),
-        )
 
-    async def kind_of(self, room_id: str) -> str:
+        def read(reply: Any) -> RoomInfo:
+            _require_room(reply)
+            kind, creator, title, created_at_ms, epoch, seq, members = reply[1:]
+            return RoomInfo(
+                room_id, kind.decode(), creator.decode(), title.decode(), created_at_ms,
+                Position(epoch.decode(), seq), _names(members),
+            )  # fmt: skip
+
+        return self._pipeline.script(self._scripts["room_read"], self._room_keys(room_id), self._common(room_id), read)
+
+    def kind_of(self, room_id: str) -> Reply[str]:
         """The kind of a room. Raises RoomNotFound. 1 round trip, O(1)."""
-        kind = await self._pipeline.command("HGET", self._keys.room(room_id), "kind")
-        if kind is None:
-            raise RoomNotFound()
-        return str(kind, "utf-8")
 
-    async def renew_epoch(self, room_id: str, old_epoch: str) -> str:
-        """Replace an epoch whose log went back in time. Raises RoomNotFound. 1 round trip, O(1)."""
-        reply = await self._pipeline.script(
+        def read(kind: bytes | None) -> str:
+            if kind is None:
+                raise RoomNotFound()
+            return kind.decode()
+
+        return self._pipeline.command("HGET", self._keys.room(room_id), "kind", read=read)
+
+    def renew_epoch(self, room_id: str, old_epoch: str) -> Reply[str]:
+        """Replace an epoch whose log went back in time; returns the one in force. Raises RoomNotFound. 1 round trip."""
+
+        def read(reply: Any) -> str:
+            _require_room(reply)
+            return str(reply[1], "utf-8")
+
+        return self._pipeline.script(
             self._scripts["epoch_renew"],
             {"room": self._keys.room(room_id)},
             {"old_epoch": old_epoch, "new_epoch": secrets.token_hex(6)},
+            read,
         )
-        _require_room(reply)
-        return str(reply[1], "utf-8")
 
-    async def index_rooms(self, room_ids: Sequence[str], retention: Retention) -> None:
+    def index_rooms(self, room_ids: Sequence[str], retention: Retention) -> Reply[None]:
         """Note until when rooms live, for `list_rooms`. 1 round trip, O(log rooms)."""
-        await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["rooms_index"],
             {"rooms": self._keys.rooms()},
             {"clock": self._clock, "room_ttl": retention.room_ttl_ms},
+            _read_nothing,
             room_ids,
         )
 
-    async def list_rooms(self, offset: int, limit: int) -> list[str]:
+    def list_rooms(self, offset: int, limit: int) -> Reply[list[str]]:
         """Ids of rooms, soonest to expire first. 1 round trip, O(log rooms + limit)."""
-        ids = await self._pipeline.command("ZRANGE", self._keys.rooms(), offset, offset + limit - 1)
-        return [room_id.decode() for room_id in ids]
+        return self._pipeline.command(
+            "ZRANGE", self._keys.rooms(), offset, offset + limit - 1, read=lambda ids: [id_.decode() for id_ in ids]
+        )
 
     # Events
 
-    async def append(
+    def append(
         self,
         room_id: str,
         text: EventText,
@@ -224,14 +236,14 @@ class Store:
         sender: str,
         command_id: str | None,
         history: bool = False,
-    ) -> Position:
+    ) -> Reply[Position]:
         """Append an event and publish it. 1 round trip, O(1).
 
         Arguments: `member` must be in the room (None: nobody must); `sender` and `command_id` are what a repeated
         command is known by, for 10 minutes; `history` events are found by `read_history`.
         Returns the event's position; a repeated command gets that of the first time. Raises RoomNotFound, NotAMember.
         """
-        status, *place = await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["room_append"],
             {
                 "room": self._keys.room(room_id),
@@ -249,30 +261,35 @@ class Store:
                 "head": text.head,
                 "tail": text.tail,
             },
+            _read_appended,
         )
-        if status == b"ROOM_NOT_FOUND":
-            raise RoomNotFound()
-        if status == b"NOT_A_MEMBER":
-            raise NotAMember()
-        return Position(place[0].decode(), place[1])
 
-    async def publish(self, channel: str, payload: bytes) -> None:
+    def publish(self, channel: str, payload: bytes) -> Reply[None]:
         """Publish without a log entry. 1 round trip."""
-        await self._pipeline.command("PUBLISH", channel, payload)
+        return self._pipeline.command("PUBLISH", channel, payload, read=_read_nothing)
 
-    async def read_log(self, room_id: str, after: int, limit: int) -> LogPage:
+    def read_log(self, room_id: str, after: int, limit: int) -> Reply[LogPage]:
         """Events behind a seq, oldest first. Raises RoomNotFound. 1 round trip, O(log n + limit)."""
-        reply = await self._pipeline.script(
+
+        def read(reply: Any) -> LogPage:
+            _require_room(reply)
+            return LogPage(Position(reply[1].decode(), reply[2]), reply[3])
+
+        return self._pipeline.script(
             self._scripts["log_read"],
             {"room": self._keys.room(room_id), "log": self._keys.log(room_id)},
             {"after": after, "limit": limit},
+            read,
         )
-        _require_room(reply)
-        return LogPage(Position(reply[1].decode(), reply[2]), reply[3])
 
-    async def read_history(self, room_id: str, before: int, limit: int) -> HistoryPage:
+    def read_history(self, room_id: str, before: int, limit: int) -> Reply[HistoryPage]:
         """Messages in front of a seq, newest first. Raises RoomNotFound. 1 round trip, O(limit · log n)."""
-        reply = await self._pipeline.script(
+
+        def read(reply: Any) -> HistoryPage:
+            _require_room(reply)
+            return HistoryPage(Position(reply[1].decode(), reply[2]), reply[4], bool(reply[3]))
+
+        return self._pipeline.script(
             self._scripts["history_read"],
             {
                 "room": self._keys.room(room_id),
@@ -280,16 +297,21 @@ class Store:
                 "messages": self._keys.messages(room_id),
             },
             {"before": before, "limit": limit},
+            read,
         )
-        _require_room(reply)
-        return HistoryPage(Position(reply[1].decode(), reply[2]), reply[4], bool(reply[3]))
 
     # Members
 
-    async def join(self, room_id: str, profile: Profile, connection_id: str) -> Joined:
+    def join(self, room_id: str, profile: Profile, connection_id: str) -> Reply[Joined]:
         """Bring a connection into a room. Raises RoomNotFound. 1 round trip, O(log n + members)."""
+
+        def read(reply: Any) -> Joined:
+            _require_room(reply)
+            epoch, seq, kind, creator, members = reply[1:]
+            return Joined(Position(epoch.decode(), seq), kind.decode(), creator.decode(), _names(members))
+
         joined = event_text(room_id, "user_joined", {"userId": profile.user_id, "username": profile.username})
-        reply = await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["member_join"],
             self._room_keys(room_id),
             {
@@ -302,103 +324,100 @@ class Store:
                 "joined_head": joined.head,
                 "joined_tail": joined.tail,
             },
+            read,
         )
-        _require_room(reply)
-        epoch, seq, kind, creator, members = reply[1:]
-        names = sorted(member.decode() for member in members)
-        return Joined(Position(epoch.decode(), seq), kind.decode(), creator.decode(), names)
 
-    async def leave(self, room_id: str, user_id: str, connection_id: str) -> None:
+    def leave(self, room_id: str, user_id: str, connection_id: str) -> Reply[None]:
         """Take a connection out of a room at once. 1 round trip, O(log n)."""
         left = _left_text(room_id, "left")
-        await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["member_leave"],
             self._room_keys(room_id),
             {
-                **self._common(room_id),
+                "clock": self._clock,
+                "channel": self._keys.channel(room_id),
                 "lease": lease_of(user_id, connection_id),
                 "left_head": left.head,
                 "left_tail": left.tail,
             },
+            _read_nothing,
         )
 
-    async def shorten_lease(self, room_id: str, user_id: str, connection_id: str) -> None:
+    def shorten_lease(self, room_id: str, user_id: str, connection_id: str) -> Reply[None]:
         """Give a dropped connection the grace period to come back. 1 round trip, O(log n)."""
-        await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["lease_shorten"],
             {"leases": self._keys.leases(room_id)},
             {"clock": self._clock, "lease": lease_of(user_id, connection_id), "grace": self._grace_ms},
+            _read_nothing,
         )
 
-    async def renew(self, room_id: str, leases: Iterable[str]) -> Renewed:
+    def renew(self, room_id: str, leases: Iterable[str]) -> Reply[Renewed]:
         """Extend this node's leases in a room and sweep those of others that have ended; with no leases, only sweep.
 
         Raises RoomNotFound. 1 round trip, O(leases · log n).
         """
-        reply = await self._pipeline.script(
+
+        def read(reply: Any) -> Renewed:
+            _require_room(reply)
+            epoch, seq, next_end_ms, lifted, gone = reply[1:]
+            next_end = None if next_end_ms < 0 else next_end_ms
+            return Renewed(Position(epoch.decode(), seq), next_end, bool(lifted), [lease.decode() for lease in gone])
+
+        return self._pipeline.script(
             self._scripts["member_renew"],
             {**self._room_keys(room_id), "messages": self._keys.messages(room_id)},
-            {
-                **self._common(room_id),
-                "lease_ms": self._lease_ms,
-                "member_ttl": self._member_ttl_ms,
-            },
+            {**self._common(room_id), "lease_ms": self._lease_ms, "member_ttl": self._member_ttl_ms},
+            read,
             leases,
-        )
-        _require_room(reply)
-        epoch, seq, next_end_ms, lifted, gone = reply[1:]
-        return Renewed(
-            Position(epoch.decode(), seq),
-            None if next_end_ms < 0 else next_end_ms,
-            bool(lifted),
-            [lease.decode() for lease in gone],
         )
 
     # Users
 
-    async def touch_user(self, profile: Profile, connection_ids: Iterable[str], room_id: str = "") -> str:
+    def touch_user(self, profile: Profile, connection_ids: Iterable[str], room_id: str = "") -> Reply[str]:
         """Say that a user is here by these connections; `room_id`: they just entered it.
 
         Returns the user's status. 1 round trip, O(connections · log n).
         """
-        reply = await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["user_touch"],
             self._user_keys(profile.user_id),
             {
                 "clock": self._clock,
                 "lease_ms": self._lease_ms,
-                "presence_ttl": round(self._settings.presence_ttl_s * 1000),
-                "session_ttl": round(self._settings.session_ttl_s * 1000),
+                "presence_ttl": self._presence_ttl_ms,
+                "session_ttl": self._session_ttl_ms,
                 "username": profile.username,
                 "avatar": profile.avatar,
                 "node": self._settings.node_id,
                 "room": room_id,
             },
+            lambda reply: str(reply[1], "utf-8"),
             connection_ids,
         )
-        return str(reply[1], "utf-8")
 
-    async def end_user_connection(self, user_id: str, connection_id: str, *, dropped: bool) -> None:
+    def end_user_connection(self, user_id: str, connection_id: str, *, dropped: bool) -> Reply[None]:
         """End one connection of a user; a dropped one after the grace period. 1 round trip, O(log n)."""
-        await self._pipeline.script(
+        return self._pipeline.script(
             self._scripts["user_leave"],
             self._user_keys(user_id),
             {"clock": self._clock, "connection": connection_id, "grace": self._grace_ms if dropped else 0},
+            _read_nothing,
         )
 
-    async def presence_of(self, user_ids: Sequence[str]) -> dict[str, str]:
-        """User id → status, offline for who has none. 1 round trip, O(users)."""
-        if not user_ids:
-            return {}
-        if self._keys.cluster:
-            calls = [self._pipeline.command("GET", self._keys.presence(user_id)) for user_id in user_ids]
-            found = [await call for call in calls]
-        else:
-            found = await self._pipeline.command("MGET", *[self._keys.presence(user_id) for user_id in user_ids])
-        return {
-            user_id: "offline" if status is None else status.decode()
-            for user_id, status in zip(user_ids, found, strict=True)
-        }
+    def presence_of(self, user_ids: Sequence[str]) -> Reply[dict[str, str]]:
+        """User id → status, offline for who has none. 1 round trip, O(users).
+
+        `user_ids` must not be empty. Not for Redis Cluster: the keys are of many slots.
+        """
+
+        def read(found: list[bytes | None]) -> dict[str, str]:
+            return {
+                user_id: "offline" if status is None else status.decode()
+                for user_id, status in zip(user_ids, found, strict=True)
+            }
+
+        return self._pipeline.command("MGET", *[self._keys.presence(user_id) for user_id in user_ids], read=read)
 
     def _room_keys(self, room_id: str) -> dict[str, str]:
         keys = self._keys
@@ -432,3 +451,24 @@ class Store:
 def _require_room(reply: list[Any]) -> None:
     if reply[0] == b"ROOM_NOT_FOUND":
         raise RoomNotFound()
+
+
+def _read_nothing(reply: object) -> None:
+    """For calls whose answer says nothing but that they were carried out."""
+
+
+def _read_opened(reply: list[Any]) -> Position:
+    if reply[0] != b"OK":
+        raise RoomExists()
+    return Position(reply[1].decode(), reply[2])
+
+
+def _read_appended(reply: list[Any]) -> Position:
+    if reply[0] == b"NOT_A_MEMBER":
+        raise NotAMember()
+    _require_room(reply)
+    return Position(reply[1].decode(), reply[2])
+
+
+def _names(members: Iterable[bytes]) -> list[str]:
+    return sorted([member.decode() for member in members])

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--only NAME ...] [--json FILE]`: run the cases, print the table, fail when a limit is missed."""
+"""`python -m tests.bench [--only NAME ...] [--json FILE]`: run the cases, print the table, fail at a missed limit."""
 
 from __future__ import annotations
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any, Final
 
-from tests.bench.load import seats_of
+from tests.bench.load import Measured, Report, seats_of
 from tests.bench.processes import BenchError, output_of
 from tests.bench.report import Results, Row
 from tests.bench.servers import Missing, Place, Server, c2c, open_rooms, redis, socketio, starlette
@@ -16,9 +16,6 @@ from tests.bench.servers import Missing, Place, Server, c2c, open_rooms, redis, 
 _LOAD_TIMEOUT_S: Final = 300.0
 _BURSTS: Final = 3
 _BURST_SENDERS: Final = 100
-
-Run = dict[str, Any]
-"""A report of the load generator."""
 
 
 class Bench:
@@ -39,7 +36,7 @@ class Bench:
         rooms: int = 1,
         senders: int | None = None,
         behind: Server | None = None,
-    ) -> Run:
+    ) -> Report:
         """Run the load generator once; its report. Its problems become the bench's. Raises BenchError."""
         argv = [sys.executable, "-m", "tests.bench.load", "--dialect", dialect, "--port", str(server.port)]
         argv += ["--prefix", name, "--rooms", str(rooms), "--members", str(members), "--pid", f"server={server.pid}"]
@@ -49,19 +46,21 @@ class Bench:
         for window in windows:
             argv += ["--window", window]
         _say(f"{name}: {members:,} members in {rooms} room(s), {', '.join(windows) or 'only joining'}")
-        report: Run = json.loads(output_of(argv, self._place.cores.rest, _LOAD_TIMEOUT_S))
-        self._results.runs[name] = report
-        self._results.problems += [f"{name}: {problem}" for problem in report["problems"]]
-        for window in report["windows"]:
-            if window["frames"] != window["expected"] and window["messages"]:
+        report = Report.from_json(output_of(argv, self._place.cores.rest, _LOAD_TIMEOUT_S))
+        self._results.runs[name] = asdict(report)
+        self._results.problems += [f"{name}: {problem}" for problem in report.problems]
+        for window in report.windows:
+            if window.frames != window.expected and window.messages:
                 self._results.problems.append(
-                    f"{name}: {window['frames']:,} frames instead of {window['expected']:,} at {_rate(window)}"
+                    f"{name}: {window.frames:,} frames instead of {window.expected:,} at {_rate(window)}"
                 )
-            if window["messages"]:
+            if window.messages:
                 self._results.notes.append(f"{name} at {_rate(window)}: {_told(window)}")
         return report
 
-    def c2c_load(self, name: str, server: Server, members: int, windows: list[str], rooms: int, **options: Any) -> Run:
+    def c2c_load(
+        self, name: str, server: Server, members: int, windows: list[str], rooms: int, **options: Any
+    ) -> Report:
         """The same on c2c, whose rooms must be opened first."""
         seats = seats_of(name, rooms, members)
         open_rooms(server, [(seat.room, seat.member) for seat in seats[:rooms]])
@@ -73,7 +72,7 @@ class Bench:
         """One room of 1,000, at 60 msg/s and 600 msg/s and in a burst, against plain Starlette at 60 msg/s."""
         with starlette(self._place) as server:
             plain = self.load("starlette", server, 1_000, ["paced:60:600"], senders=_BURST_SENDERS)
-        plain_us = _us_per_delivery(plain["windows"])
+        plain_us = _us_per_delivery(plain.windows)
         windows = {
             "fanout-60": ["paced:60:600"],
             "fanout-600": ["paced:600:6000"],
@@ -87,7 +86,7 @@ class Bench:
                 "c2c-fan-out", server, 1_000, [window for name in names for window in windows[name]],
                 rooms=1, senders=_BURST_SENDERS, behind=behind,
             )  # fmt: skip
-        measured = iter(shared["windows"])
+        measured = iter(shared.windows)
         for name in names:
             ours_us = _us_per_delivery([next(measured) for _ in windows[name]])
             what, limit = {
@@ -105,7 +104,7 @@ class Bench:
             behind = stack.enter_context(redis(self._place))
             server = stack.enter_context(c2c(self._place, behind))
             ours = self.c2c_load("c2c-rooms", server, 1_000, windows, rooms=100, behind=behind)
-        ours_us = _us_per_message(ours["windows"])
+        ours_us = _us_per_message(ours.windows)
         what = "100 rooms of 10, 2,000 msg/s with acks, vs Socket.IO 4"
         try:
             with ExitStack() as stack:
@@ -116,12 +115,12 @@ class Bench:
             detail = f"Socket.IO skipped: {missing}; c2c {ours_us:.0f} µs per message"
             self._results.rows.append(Row("rooms", what, None, "x", 1.2, detail, skipped=True))
             return
-        theirs_us = _us_per_message(theirs["windows"])
+        theirs_us = _us_per_message(theirs.windows)
         detail = (
             f"server CPU per message, delivered to 10 and acked: c2c with its log {ours_us:.0f} µs, "
             f"Socket.IO without one {theirs_us:.0f} µs; "
-            f"Redis {_us_per_message(ours['windows'], 'redis'):.0f} and "
-            f"{_us_per_message(theirs['windows'], 'redis'):.0f} µs"
+            f"Redis {_us_per_message(ours.windows, 'redis'):.0f} and "
+            f"{_us_per_message(theirs.windows, 'redis'):.0f} µs"
         )
         self._results.rows.append(Row("rooms", what, ours_us / theirs_us, "x", 1.2, detail))
 
@@ -136,29 +135,29 @@ class Bench:
         if "idle" in wanted:
             self._idle_rows(run)
         if "join" in wanted:
-            cpu = run["open_cpu_s"]
+            cpu = run.open_cpu_s
             detail = (
-                f"{run['connections']:,} in {run['open_s']:.2f} s, 64 at a time: TCP, upgrade, then `join` with a token, "
-                f"until `joined`; CPU: node {cpu['server']:.2f} s, Redis {cpu['redis']:.2f} s, load {cpu['load']:.2f} s"
+                f"{run.connections:,} in {run.open_s:.2f} s, 64 at a time: TCP, upgrade, `join` with a token, `joined`; "
+                f"CPU: node {cpu['server']:.2f} s, Redis {cpu['redis']:.2f} s, load {cpu['load']:.2f} s"
             )
-            per_s = run["connections"] / run["open_s"]
+            per_s = run.connections / run.open_s
             self._results.rows.append(
                 Row("join", "connect + sign-in + join, one node", per_s, "/s", 1_000, detail, at_least=True)
             )
 
-    def _idle_rows(self, run: Run) -> None:
-        (window,) = run["windows"]
-        share = {name: 100 * seconds / window["seconds"] for name, seconds in window["cpu_s"].items()}
-        grown = window["resident_bytes"]["server"] - run["resident_before_bytes"]["server"]
+    def _idle_rows(self, run: Report) -> None:
+        (window,) = run.windows
+        share = {name: 100 * seconds / window.seconds for name, seconds in window.cpu_s.items()}
+        grown = window.resident_bytes["server"] - run.resident_before_bytes["server"]
         detail = (
-            f"over {window['seconds']:.0f} s; the node's WebSocket pings are answered, no `ping` or `heartbeat` is sent; "
-            f"{window['frames']:,} frames came"
+            f"over {window.seconds:.0f} s; the node's WebSocket pings are answered, no `ping` of the protocol is sent, "
+            f"and {window.frames:,} data frames came"
         )
         what = "5,000 idle members in 500 rooms:"
         self._results.rows += [
             Row("idle", f"{what} node", share["server"], "% of a core", 8, detail),
             Row("idle", f"{what} Redis", share["redis"], "% of a core", 4, ""),
-            Row("idle", f"{what} memory", grown / run["connections"] / 1024, "KB per connection", 24, ""),
+            Row("idle", f"{what} memory", grown / run.connections / 1024, "KB per connection", 24, ""),
         ]
 
 
@@ -183,34 +182,35 @@ def run_all(place: Place, results: Results, wanted: set[str]) -> None:
                 results.problems.append(f"{', '.join(sorted(chosen))}: {error}")
 
 
-def _us_per_delivery(windows: list[Run]) -> float:
+def _us_per_delivery(windows: list[Measured]) -> float:
     """Server CPU per event that reached a member. Acks are not counted: they are the server's own affair."""
-    deliveries = sum(window["frames"] - window["messages"] for window in windows)
+    deliveries = sum(window.frames - window.messages for window in windows)
     if deliveries <= 0:
         raise BenchError("nothing was delivered")
-    return 1e6 * float(sum(window["cpu_s"]["server"] for window in windows)) / deliveries
+    cpu_s = sum(window.cpu_s["server"] for window in windows)
+    return 1e6 * cpu_s / deliveries
 
 
-def _us_per_message(windows: list[Run], process: str = "server") -> float:
-    """CPU per message, in a window that has delivered and acked all of them."""
-    return (
-        1e6 * float(sum(window["cpu_s"][process] for window in windows)) / sum(window["messages"] for window in windows)
-    )
+def _us_per_message(windows: list[Measured], process: str = "server") -> float:
+    """CPU per message, in windows that have delivered and acked all of them."""
+    cpu_s = sum(window.cpu_s[process] for window in windows)
+    messages = sum(window.messages for window in windows)
+    return 1e6 * cpu_s / messages
 
 
-def _rate(window: Run) -> str:
-    return f"{window['rate_per_s']:.0f} msg/s" if window["rate_per_s"] else f"a burst of {window['messages']:,}"
+def _rate(window: Measured) -> str:
+    return f"{window.rate_per_s:.0f} msg/s" if window.rate_per_s else f"a burst of {window.messages:,}"
 
 
-def _told(window: Run) -> str:
+def _told(window: Measured) -> str:
     """What a window says beside its CPU: latency, duration, and what the load generator itself cost."""
-    frames = max(1, window["frames"])
-    cpu = window["cpu_s"]
-    told = f"{window['seconds']:.1f} s, {frames / window['seconds']:,.0f} frames/s, server {cpu['server']:.2f} s CPU"
-    if window["latency_p50_ms"] is not None:
-        told += f", latency p50 {window['latency_p50_ms']:.1f} ms, p99 {window['latency_p99_ms']:.1f} ms"
-    if window["late_p99_ms"] is not None:
-        told += f" (sends late by p99 {window['late_p99_ms']:.1f} ms)"
+    frames = max(1, window.frames)
+    cpu = window.cpu_s
+    told = f"{window.seconds:.1f} s, {frames / window.seconds:,.0f} frames/s, server {cpu['server']:.2f} s CPU"
+    if window.latency_p50_ms is not None:
+        told += f", latency p50 {window.latency_p50_ms:.1f} ms, p99 {window.latency_p99_ms:.1f} ms"
+    if window.late_p99_ms is not None:
+        told += f" (sends late by p99 {window.late_p99_ms:.1f} ms)"
     return f"{told}; load {1e6 * cpu['load'] / frames:.2f} µs CPU per frame"
 
 

@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455) as a load generator needs them: made with a mask, counted without a copy, or read in full.
+"""WebSocket frames (RFC 6455) as a load generator needs them: made with a mask, counted by headers, or read in full.
 
 Pure: bytes in, bytes and numbers out.
 """

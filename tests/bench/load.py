@@ -88,6 +88,12 @@ class Report:
     windows: list[Measured] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `main` printed."""
+        fields = json.loads(text)
+        return cls(**{**fields, "windows": [Measured(**window) for window in fields["windows"]]})
+
 
 class Load:
     """A fleet and its timetable."""
@@ -183,7 +189,7 @@ class Load:
         deadline_s = time.monotonic() + _QUIET_WITHIN_S
         frames, since_s = fleet.frames, time.monotonic()
         while (now_s := time.monotonic()) < since_s + _QUIET_S:
-            fleet.read(BATCH_S, everybody=True)
+            fleet.read(BATCH_S)
             if fleet.frames != frames:
                 frames, since_s = fleet.frames, time.monotonic()
             if now_s > deadline_s:

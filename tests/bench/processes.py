@@ -42,7 +42,7 @@ class Cores:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process with all its threads, in seconds; steps of 1/100 s (proc(5), /proc/pid/stat)."""
+    """User and system time of a process, all its threads, in seconds; steps of 10 ms (proc(5), `/proc/pid/stat`)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
@@ -95,9 +95,11 @@ def running(
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise BenchError(f"{name} did not start:\n{_tail(log)}")
             time.sleep(0.05)
-        yield process.pid
-        if process.poll() is not None:
-            raise BenchError(f"{name} ended by itself with {process.returncode}:\n{_tail(log)}")
+        try:
+            yield process.pid
+        finally:
+            if process.poll() is not None:
+                raise BenchError(f"{name} ended by itself with {process.returncode}:\n{_tail(log)}")
     finally:
         stop(process)
 

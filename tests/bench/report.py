@@ -54,10 +54,13 @@ class Results:
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        details = [f"  {row.case}: {row.detail}" for row in self.rows if row.detail]
-        sections = [
-            f"{name}: {value}" for name, value in self.machine.items()
-        ], lines, details, [f"  {note}" for note in self.notes], [f"  PROBLEM {problem}" for problem in self.problems]  # fmt: skip
+        sections = (
+            [f"{name}: {value}" for name, value in self.machine.items()],
+            lines,
+            [f"  {row.case}: {row.detail}" for row in self.rows if row.detail],
+            [f"  {note}" for note in self.notes],
+            [f"  PROBLEM {problem}" for problem in self.problems],
+        )
         return "\n\n".join("\n".join(section) for section in sections if section)
 
     def write(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The servers that are measured, each as a context manager: c2c, plain Starlette, Socket.IO; and the Redis behind them."""
+"""The servers that are measured, as context managers: c2c, plain Starlette, Socket.IO; and the Redis behind them."""
 
 from __future__ import annotations
 
