@@ -21,6 +21,7 @@ from c2c.events import Position, position_of
 from c2c.outbox import Encoding, Outbox
 
 _ARRIVING_BYTES_MAX: Final = 1_048_576
+_FLUSH_BYTES_MAX: Final = 262_144
 _HELD_MAX: Final = 10_000
 
 
@@ -65,6 +66,7 @@ class LocalRoom:
         self.position: Position | None = None
         self.last_event: bytes | None = None
         self.repairing = False
+        self._written_seq = 0
         self._held: list[bytes] = []
         self._pending: list[tuple[int | None, bytes]] = []
         self._lanes: dict[Encoding, dict[Member, Outbox]] = {}
@@ -104,8 +106,7 @@ class LocalRoom:
         frames = [member.outbox.encoding.encode(event) for seq, event in arrival.waiting if seq > floor]
         member.outbox.offer(frames)
         arrival.waiting.clear()
-        if not self._pending:
-            self._promote()
+        self._promote()
 
     def remove(self, member: Member) -> bool:
         """Take a member out; whether it was there."""
@@ -119,6 +120,7 @@ class LocalRoom:
         """Begin at a position; what was held until it was known is offered again."""
         self.position = position
         self.last_event = None
+        self._written_seq = position.seq
         return self.release()
 
     def forget(self) -> list[Member]:
@@ -184,9 +186,10 @@ class LocalRoom:
     def flush(self) -> int:
         """Write what is pending to everybody. Returns the number of deliveries.
 
-        O(members), and for each member one write of bytes that all of its encoding share.
+        O(members), and for each member one write of bytes that all of its encoding share. At most 256 KiB: more at
+        once would look like a slow reader before the transport had a chance to send; `has_pending` says to come again.
         """
-        pending, self._pending = self._pending, []
+        pending = self._take_pending()
         deliveries = 0
         if pending:
             for encoding, lane in self._lanes.items():
@@ -201,6 +204,18 @@ class LocalRoom:
                 deliveries += self._flush_to_arriving(pending)
         self._promote()
         return deliveries
+
+    def _take_pending(self) -> list[tuple[int | None, bytes]]:
+        size = count = 0
+        for seq, event in self._pending:
+            size += len(event)
+            if size > _FLUSH_BYTES_MAX and count:
+                break
+            count += 1
+            if seq is not None:
+                self._written_seq = seq
+        taken, self._pending = self._pending[:count], self._pending[count:]
+        return taken
 
     def _flush_to_arriving(self, pending: list[tuple[int | None, bytes]]) -> int:
         deliveries = 0
@@ -225,10 +240,10 @@ class LocalRoom:
             self.remove(member)
 
     def _promote(self) -> None:
-        """Members whose snapshot the room has reached go live. Only right when nothing is pending."""
+        """Members whose snapshot has been reached by what was written go live."""
         if not self._arriving or self.position is None:
             return
-        seq = self.position.seq
-        for member in [m for m, a in self._arriving.items() if a.floor is not None and a.floor <= seq]:
+        written = self._written_seq
+        for member in [m for m, a in self._arriving.items() if a.floor is not None and a.floor <= written]:
             del self._arriving[member]
             self._lanes.setdefault(member.outbox.encoding, {})[member] = member.outbox

@@ -320,6 +320,8 @@ class Hub:
         dirty, self._dirty = self._dirty, set()
         for room in dirty:
             self._metrics.deliveries.inc(room.flush())
+            if room.has_pending:
+                self._flush_soon(room)
 
     # Repairing
 
@@ -378,7 +380,9 @@ class Hub:
                 repaired = True
                 self._metrics.gaps_repaired.inc()
             self._metrics.events.inc(len(fresh))
-            self._metrics.deliveries.inc(room.flush())
+            while room.has_pending:
+                self._metrics.deliveries.inc(room.flush())
+                await asyncio.sleep(0)  # let the transports send
             if room.position.seq >= page.position.seq:
                 return None
 

@@ -105,7 +105,7 @@ class Leases:
         before = room.position
         if before is None:  # being joined for the first time, or being restored
             return
-        leases = [member.lease for member in room.members]
+        leases = [member.lease for member in room.members if not room.awaits_state(member)]
         for start in range(0, len(leases), _LEASES_PER_CALL):
             try:
                 renewed = await self._store.renew(room.room_id, leases[start : start + _LEASES_PER_CALL])
