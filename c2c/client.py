@@ -336,6 +336,8 @@ class Client:
         answer = await link.ask(command, _ANSWER_S)
         if answer is not None and answer.get("code") == RateLimited.code:
             self._pacer.refused(loop.time(), _retry_after_s(answer))
+        elif answer is not None:
+            self._pacer.taken(loop.time())
         return answer
 
     async def _pause(self, answer: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from c2c.errors import CloseCode
 from c2c.events import Position
 
 _ATTEMPTS_COUNTED: Final = 16
+_SPACING_GROWTH: Final = 1.1
 
 
 class ClientError(Exception):
@@ -153,14 +154,17 @@ class Pacer:
     """Spaces commands once the server has refused one for its rate.
 
     Without it, a hundred commands sent together would be refused, wait the same time, be refused together again, and
-    the connection would be closed for flooding. `RATE_LIMITED` says when the next command would be taken; that is at
-    most the time between two, so the longest seen becomes the spacing until nothing was refused for `calm_s`.
+    the connection would be closed for flooding. `RATE_LIMITED` says when the next command would be taken: from the last
+    one that was taken until then is the time between two that the server wants. Commands keep that distance until none
+    was refused for `calm_s`.
     """
 
-    def __init__(self, calm_s: float = 10.0) -> None:
+    def __init__(self, calm_s: float = 10.0, spacing_max_s: float = 1.0) -> None:
         self._calm_s = calm_s
+        self._spacing_max_s = spacing_max_s
         self._spacing_s = 0.0
         self._next_s = 0.0
+        self._taken_s = 0.0
         self._refused_s = 0.0
 
     def reserve(self, now_s: float) -> float:
@@ -171,11 +175,19 @@ class Pacer:
         self._next_s = turn_s + self._spacing_s
         return turn_s - now_s
 
+    def taken(self, now_s: float) -> None:
+        """The server took a command."""
+        self._taken_s = now_s
+
     def refused(self, now_s: float, retry_after_s: float) -> None:
         """The server refused a command for its rate and takes the next one in `retry_after_s`."""
+        next_s = now_s + retry_after_s
+        wanted_s = max(self._spacing_s, next_s - self._taken_s)
+        if now_s - self._refused_s > self._spacing_s > 0:  # kept the distance, and still it was too short
+            wanted_s = max(wanted_s, self._spacing_s * _SPACING_GROWTH)
+        self._spacing_s = min(wanted_s, self._spacing_max_s)
         self._refused_s = now_s
-        self._spacing_s = max(self._spacing_s, retry_after_s)
-        self._next_s = max(self._next_s, now_s + retry_after_s)
+        self._next_s = max(self._next_s, next_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from c2c.errors import C2CError
 
 Language = Literal["en", "ko"]
 
@@ -32,6 +34,17 @@ ERROR_MESSAGES: Final[dict[str, dict[Language, str]]] = {
 def error_message(code: str, language: Language) -> str:
     """The sentence for an error code."""
     return ERROR_MESSAGES[code][language]
+
+
+def error_answer(error: C2CError, language: Language) -> dict[str, Any]:
+    """The `error` frame of the protocol."""
+    return {
+        "t": "error",
+        "code": error.code,
+        "message": error_message(error.code, language),
+        "retryable": error.retryable,
+        **error.details,
+    }
 
 
 def choose_language(query: str | None, accept_language: str | None) -> Language:

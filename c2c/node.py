@@ -9,13 +9,13 @@ from typing import Final, Protocol
 
 from c2c.auth import Authenticator
 from c2c.codec import Codec, CommandModels, JsonCodec, MsgpackCodec
-from c2c.errors import CloseCode
+from c2c.errors import CloseCode, ServiceUnavailable
 from c2c.hub import Hub
 from c2c.keys import Keys
 from c2c.leases import Leases
 from c2c.limits import BucketPerCaller
 from c2c.metrics import Metrics
-from c2c.outbox import Encoding
+from c2c.outbox import Encoding, Framing
 from c2c.pipeline import Pipeline
 from c2c.relay import Relay
 from c2c.rooms import default_kinds
@@ -27,8 +27,8 @@ log = logging.getLogger("c2c.node")
 _DRAIN_BATCH: Final = 100
 
 
-class OpenSession(Protocol):
-    """What the node may do to a session."""
+class OpenConnection(Protocol):
+    """What the node may do to a connection."""
 
     def close(self, code: CloseCode, reason: str) -> None: ...
 
@@ -44,7 +44,7 @@ class Node:
         self.codecs: tuple[Codec, ...] = (JsonCodec(commands), MsgpackCodec(commands))
         self.commands = commands
         self.encodings = {
-            (codec.name, framed): Encoding(codec, framed=framed) for codec in self.codecs for framed in (True, False)
+            (codec.name, framing): Encoding(codec, framing) for codec in self.codecs for framing in Framing
         }
         self.authenticator = Authenticator(settings)
         self.rest_limits = BucketPerCaller(settings.command_rate_per_s, settings.command_burst)
@@ -54,7 +54,7 @@ class Node:
         self.relay = Relay(settings, self.keys, self.store, self.metrics)
         self.hub = Hub(settings, self.store, self.relay, self.kinds, self.codecs, self.metrics)
         self.leases = Leases(settings, self.store, self.hub, self.kinds)
-        self.sessions: set[OpenSession] = set()
+        self.connections: set[OpenConnection] = set()
         self._all_gone = asyncio.Event()
         self.draining = False
 
@@ -63,21 +63,25 @@ class Node:
         """Whether a load balancer should send people here."""
         return self.store.up and self.relay.healthy and not self.draining
 
-    @property
-    def full(self) -> bool:
-        return len(self.sessions) >= self.settings.max_connections
+    def refusal(self) -> ServiceUnavailable | None:
+        """Why no further connection is taken, or None."""
+        if self.draining:
+            return ServiceUnavailable(reason="draining", retryAfterMs=1000)
+        if len(self.connections) >= self.settings.max_connections:
+            return ServiceUnavailable(reason="full", retryAfterMs=1000)
+        return None
 
-    def enter(self, session: OpenSession) -> None:
+    def enter(self, connection: OpenConnection) -> None:
         """A connection was accepted."""
-        self.sessions.add(session)
+        self.connections.add(connection)
         self.metrics.connections.inc()
         self._all_gone.clear()
 
-    def exit(self, session: OpenSession) -> None:
+    def exit(self, connection: OpenConnection) -> None:
         """A connection has ended and said its goodbyes."""
-        self.sessions.discard(session)
+        self.connections.discard(connection)
         self.metrics.connections.dec()
-        if not self.sessions:
+        if not self.connections:
             self._all_gone.set()
 
     async def start(self) -> None:
@@ -93,15 +97,15 @@ class Node:
         A batch at a time, so that the other nodes meet a stream of newcomers and not a wave.
         """
         self.draining = True
-        sessions = list(self.sessions)
-        if not sessions:
+        connections = list(self.connections)
+        if not connections:
             return
-        log.info("draining %d connections", len(sessions))
-        batches = [sessions[start : start + _DRAIN_BATCH] for start in range(0, len(sessions), _DRAIN_BATCH)]
+        log.info("draining %d connections", len(connections))
+        batches = [connections[start : start + _DRAIN_BATCH] for start in range(0, len(connections), _DRAIN_BATCH)]
         pause_s = self.settings.drain_s / 2 / max(1, len(batches))
         for batch in batches:
-            for session in batch:
-                session.close(CloseCode.SERVICE_RESTART, "this node stops")
+            for connection in batch:
+                connection.close(CloseCode.SERVICE_RESTART, "this node stops")
             await asyncio.sleep(pause_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s / 2):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import jwt
 import typer
@@ -25,6 +25,7 @@ from c2c.workers import Workers, watch_lifeline
 
 _BACKLOG: Final = 4096
 _NODE_ID_MAX: Final = 64
+_NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -104,16 +105,18 @@ def listen(host: str, port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        missing: OSError | None = None
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, protocol)
-            sockets.append(sock)
-            if os.name == "posix":  # else a restarted node would find its own closed connections in the way
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((address[0], port, *address[2:]))
-            sock.listen(_BACKLOG)
-            port = sock.getsockname()[1]
+            try:
+                sockets.append(_listen_on(family, kind, protocol, (address[0], port, *address[2:])))
+            except OSError as error:
+                if error.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                missing = error  # `localhost` is ::1 too on machines that have no IPv6
+                continue
+            port = sockets[0].getsockname()[1]
+        if not sockets and missing is not None:
+            raise missing
     except OSError as error:
         for sock in sockets:
             sock.close()
@@ -121,6 +124,21 @@ def listen(host: str, port: int) -> list[socket.socket]:
             raise ServeError(f"port {port} of {host} is in use: choose another with --port") from error
         raise ServeError(f"can't listen on {host}, port {port}: {error.strerror or error}") from error
     return sockets
+
+
+def _listen_on(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # else a restarted node would find its own closed connections in the way
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def worker_environment(settings: Settings, index: int) -> dict[str, str]:
@@ -151,8 +169,8 @@ def announce(settings: Settings, redis: EmbeddedRedis | None, workers: int) -> N
     typer.echo(f"Look into it: {redis_cli(url)}")
     if settings.auth == "dev":
         typer.secho(
-            "WARNING: auth mode 'dev': EVERYBODY IS WHO THEY SAY THEY ARE, and an admin. Only this machine can connect; "
-            "for others use --auth jwt.",
+            "WARNING: auth mode 'dev': EVERYBODY IS WHO THEY SAY THEY ARE, and an admin. Only this machine can connect;"
+            " for others use --auth jwt.",
             fg=typer.colors.YELLOW,
             bold=True,
         )

@@ -38,7 +38,7 @@ def restart_delay_s(failures: int) -> float:
     """Seconds before a worker is started again; `failures`: how often in a row it died young."""
     if failures == 0:
         return 0.0
-    return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures - 1, _BACKOFF_DOUBLINGS))
+    return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * float(2 ** min(failures - 1, _BACKOFF_DOUBLINGS)))
 
 
 class Workers:
@@ -101,21 +101,30 @@ class Workers:
     async def _keep(self, index: int) -> None:
         """Keep one worker running until told to stop."""
         failures = 0
-        while not self._stopping.is_set():
+        while True:
             started_s = time.monotonic()
-            process = await self._start(index)
-            code = await process.wait()
-            self._processes.discard(process)
-            # What a dead worker counted stays in the sums; its gauges (connections, rooms) must go.
-            multiprocess.mark_process_dead(process.pid, self._metrics_folder)  # type: ignore[no-untyped-call]
+            ended = await self._run_one(index)
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - started_s >= _STABLE_S else failures + 1
             delay_s = restart_delay_s(failures)
-            log.error("worker %d (pid %d) ended (%d); another starts in %g s", index, process.pid, code, delay_s)
+            log.error("worker %d %s; another starts in %g s", index, ended, delay_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._stopping.wait()
+                    return
+
+    async def _run_one(self, index: int) -> str:
+        """Run a worker to its end. Returns how it ended."""
+        try:
+            process = await self._start(index)
+        except OSError as error:
+            return f"could not be started: {error}"
+        code = await process.wait()
+        self._processes.discard(process)
+        # What a dead worker counted stays in the sums; its gauges (connections, rooms) must go.
+        multiprocess.mark_process_dead(process.pid, self._metrics_folder)  # type: ignore[no-untyped-call]
+        return f"(pid {process.pid}) ended with code {code}"
 
     async def _start(self, index: int) -> Process:
         files = [sock.fileno() for sock in self._sockets]

@@ -27,7 +27,7 @@ from c2c.errors import (
     UnknownCommand,
     UnsupportedMedia,
 )
-from c2c.messages import choose_language, error_message
+from c2c.messages import Language, choose_language, error_message
 from c2c.node import Node
 
 log = logging.getLogger("c2c.http")
@@ -45,6 +45,11 @@ def node_of(request: Request) -> Node:
     return node
 
 
+def language_of(request: Request) -> Language:
+    """The caller's language, by `?lang=` or `Accept-Language`."""
+    return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
+
+
 def _respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Response(to_json({**body, "timestamp": now}), status, headers, media_type="application/json")
@@ -58,8 +63,7 @@ def success(data: Any, message: str = "", status: int = 200) -> Response:
 def failure(request: Request, error: C2CError) -> Response:
     """An answer that carries an error, its message in the caller's language."""
     node_of(request).metrics.errors.labels(error.code).inc()
-    language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
-    message = error_message(error.code, language)
+    message = error_message(error.code, language_of(request))
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
