@@ -25,6 +25,9 @@ from c2c.store import Profile
 _USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 _NAME_MAX: Final = 64
 _AVATAR_MAX: Final = 2048
+_FETCH_TIMEOUT_S: Final = 5
+_FETCH_AT_MOST_EACH_S: Final = 10.0
+_KEYS_GOOD_FOR_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +61,61 @@ def dev_principal(user_id: str) -> Principal:
     return Principal(Profile(name, name, ""), admin=True)
 
 
+class RemoteKeys:
+    """A key set behind a URL, fetched when it is needed and kept for five minutes: a key that was taken out is not
+    trusted for longer. Tokens that name unknown keys, which anybody can make, cause a fetch each ten seconds at most,
+    and nobody waits in line for another's: there is one fetch at a time and all wait for that."""
+
+    def __init__(self, url: str) -> None:
+        self._client = jwt.PyJWKClient(url, cache_keys=False, cache_jwk_set=False, timeout=_FETCH_TIMEOUT_S)
+        self._keys: list[jwt.PyJWK] = []
+        self._good_until_s = 0.0
+        self._next_fetch_s = 0.0
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def all(self, kid: str | None) -> list[jwt.PyJWK]:
+        """The keys, fresh enough and, if the host can be reached, with this one among them.
+
+        Raises PyJWKClientConnectionError.
+        """
+        now_s = time.monotonic()
+        known = any(key.key_id == kid for key in self._keys)
+        if now_s >= self._good_until_s or (not known and now_s >= self._next_fetch_s):
+            if self._fetching is None:
+                self._fetching = asyncio.create_task(self._fetch())
+                self._fetching.add_done_callback(self._fetched)
+            await asyncio.shield(self._fetching)
+        return self._keys
+
+    async def _fetch(self) -> None:
+        self._next_fetch_s = time.monotonic() + _FETCH_AT_MOST_EACH_S
+        # The client fetches with urllib; a thread keeps the loop free.
+        key_set = await asyncio.to_thread(self._client.get_jwk_set)
+        self._keys = key_set.keys
+        self._good_until_s = time.monotonic() + _KEYS_GOOD_FOR_S
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if not task.cancelled():
+            task.exception()  # whoever waited has seen it
+
+
 class Authenticator:
     """Turns tokens into principals by the settings' mode."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._jwks_client: jwt.PyJWKClient | None = None
-        self._jwks_file: jwt.PyJWKSet | None = None
+        self._remote: RemoteKeys | None = None
+        self._local: list[jwt.PyJWK] = []
         source = settings.jwt_jwks
         if settings.auth == "jwt" and source is not None and settings.jwt_algorithm != "HS256":
             if urlsplit(source).scheme in ("http", "https"):
-                self._jwks_client = jwt.PyJWKClient(source, cache_keys=True, timeout=5)
+                self._remote = RemoteKeys(source)
             else:
-                self._jwks_file = jwt.PyJWKSet.from_dict(json.loads(Path(source).read_text(encoding="utf-8")))
+                self._local = jwt.PyJWKSet.from_dict(json.loads(Path(source).read_text(encoding="utf-8"))).keys
 
     async def authenticate(self, token: str) -> Principal:
-        """Who bears this token. Raises Unauthorized; ServiceUnavailable when the JWKS can't be fetched."""
+        """Who bears this token. Raises Unauthorized; ServiceUnavailable when the keys can't be fetched."""
         if self._settings.auth == "dev":
             return dev_principal(token)
         try:
@@ -90,21 +132,19 @@ class Authenticator:
             raise ServiceUnavailable(retryAfterMs=1000) from None
         except jwt.ExpiredSignatureError:
             raise Unauthorized(reason="expired") from None
-        except (jwt.PyJWTError, ValidationError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValidationError, ValueError, TypeError, ArithmeticError, RecursionError):
             raise Unauthorized(reason="invalid") from None
 
     async def _key(self, token: str) -> Any:
-        """The key to check with; from a key set by the token's `kid`, among keys for the one algorithm only."""
-        if self._jwks_client is not None:
-            # The client fetches with urllib and caches; a thread keeps the loop free.
-            return await asyncio.to_thread(self._jwks_client.get_signing_key_from_jwt, token)
-        if self._jwks_file is not None:
-            kid = jwt.get_unverified_header(token).get("kid")
-            keys = [key for key in self._jwks_file.keys if kid is None or key.key_id == kid]
-            if not keys:
-                raise jwt.InvalidKeyError("no such key")
-            return keys[0]
-        return self._settings.jwt_secret
+        """The key to check with: the secret, or the key of the right algorithm that the token names by its `kid`."""
+        if self._settings.jwt_algorithm == "HS256":
+            return self._settings.jwt_secret
+        kid = jwt.get_unverified_header(token).get("kid")
+        keys = self._local if self._remote is None else await self._remote.all(kid)
+        for key in keys:
+            if key.algorithm_name == self._settings.jwt_algorithm and (kid is None or key.key_id == kid):
+                return key
+        raise jwt.InvalidKeyError("no such key")
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

@@ -26,7 +26,7 @@ def is_loopback(host: str) -> bool:
 class Settings(BaseSettings):
     """One node's settings. Units are in the names; what is refused, is refused at start."""
 
-    model_config = SettingsConfigDict(env_prefix="C2C_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="C2C_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     # Where
     host: str = "127.0.0.1"
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Redis
-    redis_url: str | None = None
+    redis_url: str | None = Field(default=None, repr=False)
     redis_cluster_keys: bool = False
     redis_timeout_s: PositiveFloat = 3.0
     data_dir: Path | None = None
