@@ -74,7 +74,7 @@ class RedisServer:
         self.folder = Path(tempfile.mkdtemp(prefix="c2c-redis-"))
         self._append_only = append_only
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = redis_sync.Redis(port=self.port, decode_responses=True)
+        self.client: Any = redis_sync.Redis(port=self.port, decode_responses=True)
 
     @property
     def url(self) -> str:
@@ -325,7 +325,7 @@ async def talk(url: str, **options: Any) -> AsyncIterator[Talker]:
 
 
 class Proxy:
-    """A TCP proxy between a node and its Redis, in a thread of its own, that can swallow, hold and cut what flows through it.
+    """A TCP proxy between a node and its Redis that can swallow and cut what flows; it lives in a thread of its own.
 
     `swallow_replies` is asked for each chunk that comes from the server; what it takes is gone without a trace.
     """

@@ -141,7 +141,7 @@ async def test_a_proxy_that_swallows_pubsub_is_noticed_and_repaired_within_five_
             await client.join("r", "kim")
             await client.ask("msg", roomId="r", text="seen")
             await client.wait_for("msg")
-            proxy.swallow_replies = lambda chunk: b"message" in chunk and b"chan:" in chunk or b"node:" in chunk
+            proxy.swallow_replies = lambda chunk: b"chan:" in chunk or b"node:" in chunk
             acks = [await client.ask("msg", roomId="r", text=f"lost {n}") for n in range(10)]
             assert all(ack["t"] == "ack" for ack in acks)
             assert len(client.of("msg")) == 1

@@ -1,4 +1,4 @@
-"""Promises 7 and 8: who is there, crashed and stalled nodes, slow readers. Settings are the defaults where it matters."""
+"""Promises 7 and 8: who is there, crashed and stalled nodes, slow readers; with the defaults where it matters."""
 
 from __future__ import annotations
 
