@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from c2c.errors import BadFrame, BadValue, C2CError, UnknownCommand
-from c2c.events import Command
+from c2c.events import Command, RoomCommand
 
 SUBPROTOCOL_JSON: Final = "c2c.json"
 SUBPROTOCOL_MSGPACK: Final = "c2c.msgpack"
@@ -48,15 +48,24 @@ class CommandModels:
     def __init__(self, models: Iterable[type[Command]], max_nesting: int) -> None:
         union: Any = None
         names: set[str] = set()
+        room_names: set[str] = set()
         for model in models:
             (name,) = model.model_fields["t"].annotation.__args__  # type: ignore[union-attr]
             if name in names:
                 raise ValueError(f"two commands are called {name!r}")
             names.add(name)
+            if issubclass(model, RoomCommand):
+                room_names.add(name)
             union = model if union is None else union | model
         self._names = frozenset(names)
+        self._room_names = frozenset(room_names)
         self._adapter: TypeAdapter[Command] = TypeAdapter(Annotated[union, Field(discriminator="t")])
         self._max_nesting = max_nesting
+
+    def takes_room(self, t: object) -> bool:
+        """Whether this is the name of a command to a room; also true for what is no name at all, so that decoding can
+        say what is wrong."""
+        return t not in self._names - self._room_names if isinstance(t, str) else True
 
     def from_json(self, frame: str | bytes) -> Command:
         """Raises `RejectedFrame`; the reason is worked out only then."""

@@ -151,6 +151,7 @@ class Pipeline:
             _fail(answer, ServiceUnavailable(retryAfterMs=1000))
         else:
             self._waiting.append(_Call(packed, unknown_script, answer))
+            self._metrics.store_queue.set(len(self._waiting))
             self._work.set()
         return answer
 

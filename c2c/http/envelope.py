@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from c2c.auth import Principal, dev_principal
 from c2c.errors import (
@@ -39,6 +40,15 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _GUEST = "guest"
 
 
+def resource(path: str, **endpoints: Endpoint) -> Route:
+    """One path with an endpoint for each method: as one route, it knows all that it allows (RFC 9110, section 15.5.6)."""
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, endpoint, methods=list(endpoints))
+
+
 def node_of(request: Request) -> Node:
     """The node that answers."""
     node: Node = request.app.state.node
@@ -60,11 +70,11 @@ def success(data: Any, message: str = "", status: int = 200) -> Response:
     return _respond(status, {"success": True, "data": data, "message": message, "error": None})
 
 
-def failure(request: Request, error: C2CError) -> Response:
+def failure(request: Request, error: C2CError, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that carries an error, its message in the caller's language."""
     node_of(request).metrics.errors.labels(error.code).inc()
     message = error_message(error.code, language_of(request))
-    headers = {}
+    headers = dict(headers or {})
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
     if isinstance(error, Unauthorized):
@@ -79,7 +89,7 @@ async def on_error(request: Request, error: Exception) -> Response:
         return failure(request, error)
     if isinstance(error, HTTPException):
         if error.status_code == 405:
-            return failure(request, MethodNotAllowed())
+            return failure(request, MethodNotAllowed(), error.headers)
         return failure(request, UnknownCommand() if error.status_code == 404 else BadFrame(status=error.status_code))
     log.error("a request failed: %s %s", request.method, request.url.path, exc_info=error)
     return failure(request, Internal())

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from c2c.auth import Principal
 from c2c.codec import RejectedFrame
 from c2c.errors import BadValue, Forbidden, RoomExists, RoomNotFound, UnknownCommand
 from c2c.events import RoomCommand, RoomId, UserId
-from c2c.http.envelope import caller, check, check_value, node_of, read_object, success
+from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success
 from c2c.rooms.base import Call, decode_events
 from c2c.store import RoomInfo
 
@@ -110,6 +109,8 @@ async def post_event(request: Request) -> Response:
     node = node_of(request)
     room_id, principal = await _enterable_room(request)
     body = await read_object(request)
+    if not node.commands.takes_room(body.get("t")):
+        raise UnknownCommand()
     if body.setdefault("roomId", room_id) != room_id:
         raise BadValue(field="roomId", reason="is not the room of the path")
     try:
@@ -151,9 +152,7 @@ def _room_json(info: RoomInfo) -> dict[str, Any]:
 
 
 routes = [
-    Route("/api/rooms", create_room, methods=["POST"]),
-    Route("/api/rooms", list_rooms, methods=["GET"]),
-    Route("/api/rooms/{room_id}", get_room, methods=["GET"]),
-    Route("/api/rooms/{room_id}/events", get_events, methods=["GET"]),
-    Route("/api/rooms/{room_id}/events", post_event, methods=["POST"]),
+    resource("/api/rooms", GET=list_rooms, POST=create_room),
+    resource("/api/rooms/{room_id}", GET=get_room),
+    resource("/api/rooms/{room_id}/events", GET=get_events, POST=post_event),
 ]

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from c2c.auth import Principal
 from c2c.codec import SUBPROTOCOL_JSON
 from c2c.connection import Connection
 from c2c.errors import C2CError
@@ -56,9 +57,8 @@ async def stream(request: Request) -> Response:
         node.encodings[SUBPROTOCOL_JSON, Framing.STREAM], node.settings.outbox_bytes, connection.too_slow
     )
     connection.outbox = outbox
-    connection.sign_in(principal)
     return EventSourceResponse(
-        _frames(node, connection, outbox, rooms, language_of(request)),
+        _frames(node, connection, principal, outbox, rooms, language_of(request)),
         ping=_HEARTBEAT_S,
         send_timeout=_SEND_TIMEOUT_S,
         # The node drains streams as it drains WebSockets; the response must not cut them off before that.
@@ -68,11 +68,17 @@ async def stream(request: Request) -> Response:
 
 
 async def _frames(
-    node: Node, connection: Connection, outbox: QueueOutbox, rooms: list[StreamRoom], language: Language
+    node: Node,
+    connection: Connection,
+    principal: Principal,
+    outbox: QueueOutbox,
+    rooms: list[StreamRoom],
+    language: Language,
 ) -> AsyncIterator[bytes]:
     """The stream's life; its end, whatever the reason, is the connection's."""
     node.enter(connection)
     try:
+        connection.sign_in(principal)
         for room in rooms:
             try:
                 await connection.join(room.roomId, room.since, None)
@@ -86,10 +92,12 @@ async def _frames(
             closing: dict[str, Any] = {"t": "closing", "code": int(code), "reason": reason}
             yield outbox.encoding.encode_message(closing)
     finally:
-        try:
-            await connection.end()
-        finally:
-            node.exit(connection)
+        # When the client goes, the response cancels everything in its scope, again and again: goodbyes need a shield.
+        with anyio.CancelScope(shield=True):
+            try:
+                await connection.end()
+            finally:
+                node.exit(connection)
 
 
 routes = [Route("/api/stream", stream, methods=["GET"])]
