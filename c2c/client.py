@@ -78,6 +78,7 @@ _SIGN_IN_S: Final = 5.0
 _RETRY_S: Final = 1.0
 _REOPEN_S: Final = 6.0
 _IN_FLIGHT: Final = 32
+_HEARTBEAT_MIN_S: Final = 0.5
 _HEARTBEAT_MAX_S: Final = 10.0
 _CLEAN_CLOSE: Final = 1000
 _TOO_MANY_REQUESTS: Final = 429
@@ -544,7 +545,7 @@ class Client:
         for room in list(self._rooms.values()):
             self._enter_soon(room, link)
         self._notify()
-        await link.keep_alive(min(_HEARTBEAT_MAX_S, welcome["heartbeatMs"] / 1000))
+        await link.keep_alive(min(max(_HEARTBEAT_MIN_S, welcome["heartbeatMs"] / 1000), _HEARTBEAT_MAX_S))
 
 
 def _shown(failure: ClientError) -> ClientError | None:

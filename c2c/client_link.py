@@ -46,7 +46,7 @@ class EventStream(AsyncIterator[Event]):
         if self._ended:
             return
         if len(self._events) >= self._limit:
-            log.warning("a stream of events overflowed: %d are waiting", self._limit)
+            log.info("a stream of events is not read and ends here: %d are waiting", self._limit)
             self.end(EventsOverflowed(self._limit))
             return
         self._events.append(event)
@@ -241,7 +241,9 @@ class Link:
 
     async def aclose(self, code: int) -> None:
         """Say goodbye and wait for the end, 2 s at most."""
-        await self._websocket.close(code)
+        with contextlib.suppress(TimeoutError):  # who reads nothing does not take our goodbye either
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._websocket.close(code)
 
     async def end_tasks(self) -> None:
         """Cancel what was spawned and wait for it."""

@@ -174,8 +174,10 @@ class Screen:
         return queue
 
     def _read(self, queue: asyncio.Queue[str | None], loop: asyncio.AbstractEventLoop) -> None:
+        # Not sys.stdin itself: at exit Python would wait for its lock, which this thread holds while it reads.
+        piped = open(sys.stdin.fileno(), encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         while True:
-            line = self._read_line()
+            line = self._read_line() if self.interactive else piped.readline() or None
             try:
                 asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
             except RuntimeError:  # the loop is closed: the chat is over
@@ -184,8 +186,6 @@ class Screen:
                 return
 
     def _read_line(self) -> str | None:
-        if not self.interactive:
-            return sys.stdin.readline() or None
         self._prompting = True
         try:
             return input(_PROMPT)

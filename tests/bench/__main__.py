@@ -33,7 +33,7 @@ def _machine(cores: Cores) -> dict[str, Any]:
             filter(None, (_first_line("redis-server", "--version"), _first_line("node", "--version")))
         ),
         "pinning": "server and load on cores of their own" if cores.apart else "NONE: only one core, expect noise",
-        "load average before": f"{load} (above about 0.5, somebody else is at work and the numbers are noisy)",
+        "load average before": load,
     }
 
 
@@ -57,7 +57,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     raise_open_files()
     cores = Cores.choose()
     results = Results(_machine(cores))

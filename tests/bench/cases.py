@@ -14,6 +14,7 @@ from tests.bench.report import Results, Row
 from tests.bench.servers import Missing, Place, Server, c2c, open_rooms, redis, socketio, starlette
 
 _LOAD_TIMEOUT_S: Final = 300.0
+_NOISE: Final = 0.1
 _BURSTS: Final = 3
 _BURST_SENDERS: Final = 100
 
@@ -43,8 +44,8 @@ class Bench:
         argv += ["--senders", str(senders or members)]
         if behind is not None:
             argv += ["--pid", f"redis={behind.pid}"]
-        for window in windows:
-            argv += ["--window", window]
+        for wanted in windows:
+            argv += ["--window", wanted]
         _say(f"{name}: {members:,} members in {rooms} room(s), {', '.join(windows) or 'only joining'}")
         report = Report.from_json(output_of(argv, self._place.cores.rest, _LOAD_TIMEOUT_S))
         self._results.runs[name] = asdict(report)
@@ -56,6 +57,8 @@ class Bench:
                 )
             if window.messages:
                 self._results.notes.append(f"{name} at {_rate(window)}: {_told(window)}")
+            if (others := window.others_cpu_s / window.seconds) > _NOISE:
+                self._results.notes.append(f"NOISY: other processes used {others:.0%} of a core at {name}")
         return report
 
     def c2c_load(
@@ -137,7 +140,7 @@ class Bench:
         if "join" in wanted:
             cpu = run.open_cpu_s
             detail = (
-                f"{run.connections:,} in {run.open_s:.2f} s, 64 at a time: TCP, upgrade, `join` with a token, `joined`; "
+                f"{run.connections:,} in {run.open_s:.2f} s, 64 at a time: TCP, upgrade, `join` with token, `joined`; "
                 f"CPU: node {cpu['server']:.2f} s, Redis {cpu['redis']:.2f} s, load {cpu['load']:.2f} s"
             )
             per_s = run.connections / run.open_s

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from tests.bench.dialects import DIALECTS, Refused
 from tests.bench.fleet import BATCH_S, Fleet, Seat, Seen
-from tests.bench.processes import BenchError, cpu_s, raise_open_files, resident_bytes
+from tests.bench.processes import BenchError, busy_s, cpu_s, raise_open_files, resident_bytes
 
 _QUIET_S: Final = 0.3
 _QUIET_WITHIN_S: Final = 30.0
@@ -62,7 +62,10 @@ class Window:
 
 @dataclass(slots=True)
 class Measured:
-    """What a window gave. `frames` are events and acks; `expected` is what they must be when nothing is lost."""
+    """What a window gave. `frames` are events and acks; `expected` is what they must be when nothing is lost.
+
+    `others_cpu_s`: what processes that are none of ours used meanwhile, on all cores.
+    """
 
     rate_per_s: float
     messages: int
@@ -70,6 +73,7 @@ class Measured:
     frames: int
     expected: int
     cpu_s: dict[str, float]
+    others_cpu_s: float
     resident_bytes: dict[str, int]
     watched_events: int
     latency_p50_ms: float | None
@@ -126,7 +130,7 @@ class Load:
         fleet = self._fleet
         fleet.seen = Seen()
         self._lateness_ns.clear()
-        frames_before, cpu_before, started_s = fleet.frames, self._cpu_s(), time.monotonic()
+        frames_before, cpu_before, busy_before_s, started_s = fleet.frames, self._cpu_s(), busy_s(), time.monotonic()
         if window.idle_s:
             expected = 0
             while time.monotonic() < started_s + window.idle_s:
@@ -143,6 +147,7 @@ class Load:
             frames=fleet.frames - frames_before,
             expected=expected,
             cpu_s=cpu,
+            others_cpu_s=max(0.0, busy_s() - busy_before_s - sum(cpu.values())),
             resident_bytes={name: resident_bytes(pid) for name, pid in self._pids.items()},
             watched_events=fleet.seen.events,
             latency_p50_ms=_percentile_ms(latencies, 0.50),
@@ -175,6 +180,8 @@ class Load:
             if sent < window.messages:
                 wait_s = max(0.0, min(wait_s, (started_ns + sent * step_ns - now_ns) / 1e9))
             fleet.read(wait_s)
+            if fleet.closed == len(self._seats):
+                raise BenchError("the server hung up on everybody")
             if time.monotonic() > deadline_s:
                 return
 

@@ -47,6 +47,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
+def busy_s() -> float:
+    """Seconds that all cores together were not idle since boot; what other guests took from us counts as busy."""
+    user, nice, system, _idle, _waiting, irq, softirq, stolen = Path("/proc/stat").read_text().split(None, 9)[1:9]
+    return sum(map(int, (user, nice, system, irq, softirq, stolen))) / _TICKS_PER_S
+
+
 def resident_bytes(pid: int) -> int:
     """Resident set of a process, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

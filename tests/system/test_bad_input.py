@@ -36,7 +36,7 @@ def redis_of_module() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def running_node(redis_of_module: RedisServer) -> Iterator[NodeProcess]:
-    with NodeProcess(redis_of_module.url) as node:
+    with NodeProcess(redis_of_module.url, grace_s=1) as node:
         node.open_room("r")
         yield node
 
@@ -180,13 +180,16 @@ MSGPACK_FRAMES = {
     "unknown t": Bad(_packed(t="nope", id="x"), "UNKNOWN_COMMAND", echoes_id=True),
     "unknown field": Bad(_packed(t="ping", id="x", a=1), echoes_id=True, field="a"),
     "missing field": Bad(_packed(t="join", id="x"), echoes_id=True, field="roomId"),
-    "bin for a string": Bad(_packed(t="join", id="x", roomId=b"r"), "BAD_VALUE", True, "roomId"),
+    "bin for a string": Bad(_packed(t="join", id="x", roomId=b"r"), echoes_id=True),
+    "bin for an id": Bad(_packed(t="ping", id=b"x")),
     "wrong type": Bad(_packed(t="typing", id="x", roomId="r", typing=1), "BAD_VALUE", True, "typing"),
     "number of 64 bits": Bad(_packed(t="history", id="x", roomId="r", before=2**64 - 1), "BAD_VALUE", True, "before"),
     "NaN": Bad(_packed(t="history", id="x", roomId="r", before=float("nan")), "BAD_VALUE", True, "before"),
     "Infinity": Bad(_packed(t="history", id="x", roomId="r", before=float("inf")), "BAD_VALUE", True, "before"),
     "NaN in an unknown field": Bad(_packed(t="ping", id="x", a=float("nan")), echoes_id=True, field="a"),
     "extension type": Bad(_packed(t="ping", id=msgpack.ExtType(5, b"x"))),
+    "timestamp": Bad(_packed(t="ping", id=msgpack.Timestamp(1, 2))),
+    "timestamp in an unknown field": Bad(_packed(t="ping", id="x", a=msgpack.Timestamp(1, 2)), echoes_id=True),
     "extension type as t": Bad(_packed(t=msgpack.ExtType(5, b"x"))),
     "extension type of 2^32-1 bytes": Bad(b"\x81\xa1t\xc9\xff\xff\xff\xff\x05"),
     "broken UTF-8": Bad(b"\x82\xa1t\xa4ping\xa2id\xa2\xff\xfe"),
@@ -302,7 +305,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProces
 
 def _calls(server: RedisServer) -> int:
     """How many commands Redis has carried out that are neither canaries nor ours."""
-    stats: dict[str, dict[str, int]] = server.client.info("commandstats")  # type: ignore[assignment]
+    stats: dict[str, dict[str, int]] = server.client.info("commandstats")
     idle = ("cmdstat_publish", "cmdstat_info", "cmdstat_ping", "cmdstat_hello", "cmdstat_client|setinfo")
     return sum(stat["calls"] for name, stat in stats.items() if name not in idle)
 
@@ -370,7 +373,7 @@ async def test_ids_are_normalised_to_nfc(node: NodeProcess, redis_of_module: Red
     assert (status, answer["data"]["roomId"]) == (201, composed)
     async with talk(node.ws_url) as first, talk(node.ws_url) as second:
         assert (await first.join(decomposed, decomposed))["me"] == composed
-        assert (await second.join(composed, composed))["members"] == [composed, "lee"][::-1]
+        assert (await second.join(composed, composed))["members"] == ["lee", composed]
         ack = await first.ask("msg", roomId=decomposed, text=decomposed)
         event = await second.wait_for("msg")
         # Ids are normalised, what people write is not.
@@ -382,20 +385,6 @@ async def test_ids_are_normalised_to_nfc(node: NodeProcess, redis_of_module: Red
         )
     assert redis_of_module.client.exists(f"room:{composed}") == 1
     assert redis_of_module.client.exists(f"room:{decomposed}") == 0
-
-
-async def test_an_id_of_64_kib_of_combining_marks_holds_nobody_up(node: NodeProcess) -> None:
-    """Sorting combining marks is quadratic: an id must be refused by its length before it is normalised."""
-    loop = asyncio.get_running_loop()
-    async with talk(node.ws_url) as attacker, talk(node.ws_url) as other:
-        room_id = "\u0300" * 16_000 + "\u0316" * 16_000
-        await other.ask("ping")
-        await attacker.send(json.dumps({"t": "leave", "roomId": room_id}, ensure_ascii=False))
-        started_s = loop.time()
-        await other.ask("ping")
-        waited_s = loop.time() - started_s
-        assert (await attacker.wait_for("error"))["code"] == "BAD_VALUE"
-        assert waited_s < 0.5
 
 
 RESERVED = ("members", "leases", "connections", "log", "messages", "dedupe:kim:m1")
@@ -480,11 +469,13 @@ class RawClient:
         return first & 0x0F, await self._reader.readexactly(length)
 
     async def read_close(self) -> int | None:
-        """The code of the close frame, past all other frames; then the connection must end."""
+        """The code of the close frame, past all other frames; then, at our echo at the latest, the connection ends."""
         while True:
             opcode, payload = await self.read_frame()
             if opcode == CLOSE:
-                assert await self._reader.read() == b""
+                self.send(frame(CLOSE, payload))
+                with contextlib.suppress(ConnectionResetError):
+                    assert await self._reader.read() == b""
                 return Close.parse(payload).code if payload else None
 
 
