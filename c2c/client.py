@@ -258,7 +258,8 @@ class Client:
     async def join(self, room_id: str, *, since: Position | None = None, deadline_s: float = DEADLINE_S) -> Room:
         """Join a room, and join it again after every broken connection until it is left.
 
-        Arguments: `since`, a position to resume from: the events behind it come first, or a `StateReplaced`.
+        Arguments: `since`, a position to resume from: the events behind it come first, or a `StateReplaced`; it has no
+        meaning for a room that is joined already.
         Returns the room, the same one if it is joined already. Raises CommandFailed (`ROOM_NOT_FOUND`, …),
         NotAcknowledged after `deadline_s` seconds, Stopped, Closed.
         """
@@ -320,10 +321,10 @@ class Client:
             async with self._window:
                 answer = await self._ask_once(link, command)
             if answer is None:
-                self._trouble = "the server did not answer" if not link.lost else self._trouble
-            elif answer["t"] != "error":
+                continue
+            if answer["t"] != "error":
                 return answer
-            elif answer.get("retryable") is True:
+            if answer.get("retryable") is True:
                 self._trouble = f"{answer.get('message')} ({answer.get('code')})"
                 await self._pause(answer)
             elif answer.get("code") == NotAMember.code and room is not None and room._link is not link:
@@ -540,6 +541,7 @@ class Client:
             return
         self._welcome = welcome
         link.signed_in_s = time.monotonic()
+        self._trouble = "the server did not answer"
         self._link = link
         log.info("signed in as %s on node %s", self.me, self.node_id)
         for room in list(self._rooms.values()):

@@ -131,10 +131,10 @@ def _children(node: object) -> Iterable[object]:
 
 def _encodable(message: object) -> bool:
     """Whether JSON could carry it. Lone surrogates are no Unicode text, though JSON can spell them (RFC 8259, section
-    8.2); msgpack knows byte strings, also as keys, and timestamps."""
+    8.2); msgpack knows byte strings, also as keys, timestamps, and numbers that are none."""
     try:
-        json.dumps(message, ensure_ascii=False).encode()
-    except (UnicodeEncodeError, TypeError):
+        json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError):
         return False
     return True
 

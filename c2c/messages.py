@@ -57,7 +57,7 @@ def choose_language(query: str | None, accept_language: str | None) -> Language:
     best: tuple[float, Language] = (0.0, "en")
     for item in (accept_language or "").split(","):
         tag, _, parameters = item.strip().partition(";")
-        primary = tag.split("-")[0].lower()
+        primary = tag.strip().split("-")[0].lower()
         if primary not in ("en", "ko"):
             continue
         quality = _quality(parameters)
@@ -68,7 +68,7 @@ def choose_language(query: str | None, accept_language: str | None) -> Language:
 
 def _quality(parameters: str) -> float:
     name, _, value = parameters.strip().partition("=")
-    if name.strip() != "q":
+    if name.strip().lower() != "q":
         return 1.0
     try:
         return float(value)

@@ -174,7 +174,7 @@ class Screen:
         return queue
 
     def _read(self, queue: asyncio.Queue[str | None], loop: asyncio.AbstractEventLoop) -> None:
-        # Not sys.stdin itself: at exit Python would wait for its lock, which this thread holds while it reads.
+        # Not sys.stdin itself: bytes that are no UTF-8 are no reason to end.
         piped = open(sys.stdin.fileno(), encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         while True:
             line = self._read_line() if self.interactive else piped.readline() or None
@@ -192,6 +192,8 @@ class Screen:
         except EOFError:
             print()
             return None
+        except UnicodeDecodeError:
+            return ""
         finally:
             self._prompting = False
 

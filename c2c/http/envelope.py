@@ -41,7 +41,7 @@ _GUEST = "guest"
 
 
 def resource(path: str, **endpoints: Endpoint) -> Route:
-    """One path with an endpoint for each method; as one route it knows all that it allows (RFC 9110, section 15.5.6)."""
+    """One path with an endpoint for each method; as one route it knows what it allows (RFC 9110, section 15.5.6)."""
 
     async def endpoint(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)

@@ -22,6 +22,7 @@ from tests.bench.dialects import Dialect, Joined
 from tests.bench.frames import CLOSE, PING, PONG, TEXT, Frame, FrameCounter, FrameReader, client_frame
 from tests.bench.processes import BenchError
 
+# Between one message at 60 msg/s and the 40 ms after which the kernel acknowledges by itself, on the server's account.
 BATCH_S: Final = 0.033
 _READ_BYTES: Final = 65_536
 _HANDFUL: Final = 64

@@ -125,16 +125,22 @@ def output_of(argv: Sequence[str], cores: frozenset[int], within_s: float) -> st
     """Run a process on given cores to its end; its standard output. Raises BenchError when it fails or takes longer."""
     with _pinned(cores):
         process = subprocess.Popen(
-            list(argv), cwd=ROOT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            list(argv),
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     try:
-        output, _ = process.communicate(timeout=within_s)
+        output, complaint = process.communicate(timeout=within_s)
     except subprocess.TimeoutExpired:
         raise BenchError(f"not done within {within_s:.0f} s: {' '.join(argv)}") from None
     finally:
         stop(process)
     if process.returncode != 0:
-        raise BenchError(f"failed with {process.returncode}: {' '.join(argv)}")
+        raise BenchError(complaint.strip()[-_LOG_TAIL:] or f"failed with {process.returncode}: {' '.join(argv)}")
     return output
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.processes import BenchError, Cores, running
+from tests.support import free_port, redis_binary
 
 _HTTP_TIMEOUT_S: Final = 10.0
 _NPM_TIMEOUT_S: Final = 180.0
@@ -44,8 +45,8 @@ class Missing(Exception):
 @contextlib.contextmanager
 def redis(place: Place) -> Iterator[Server]:
     """An empty Redis that stores nothing on disk, on the core of the load."""
-    port = _free_port()
-    argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    port = free_port()
+    argv = [redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     argv += ["--dir", str(place.folder)]
     with running("redis", argv, place.cores.rest, lambda: _listens(port), folder=place.folder) as pid:
         yield Server(pid, port)
@@ -54,7 +55,7 @@ def redis(place: Place) -> Iterator[Server]:
 @contextlib.contextmanager
 def c2c(place: Place, behind: Server) -> Iterator[Server]:
     """One node, auth `dev`, with a rate limit that no bench reaches."""
-    port = _free_port()
+    port = free_port()
     argv = [sys.executable, "-m", "c2c", "serve", "--host", "127.0.0.1", "--port", str(port), "--auth", "dev"]
     argv += ["--redis-url", f"redis://127.0.0.1:{behind.port}"]
     limits = {"C2C_COMMAND_RATE_PER_S": "1000000", "C2C_COMMAND_BURST": "1000000", "C2C_LOG_LEVEL": "warning"}
@@ -72,7 +73,7 @@ def c2c(place: Place, behind: Server) -> Iterator[Server]:
 @contextlib.contextmanager
 def starlette(place: Place) -> Iterator[Server]:
     """`starlette_app` under uvicorn as it comes."""
-    port = _free_port()
+    port = free_port()
     argv = [
         sys.executable,
         "-m",
@@ -91,7 +92,7 @@ def starlette(place: Place) -> Iterator[Server]:
 def socketio(place: Place, behind: Server) -> Iterator[Server]:
     """`socketio/server.js`, installed by npm into the temporary folder. Raises Missing without node, npm or network."""
     home = _install_socketio(place)
-    port = _free_port()
+    port = free_port()
     argv = ["node", "server.js", str(port), f"redis://127.0.0.1:{behind.port}"]
     with running("socketio", argv, place.cores.server, lambda: _listens(port), folder=place.folder, cwd=home) as pid:
         yield Server(pid, port)
@@ -129,13 +130,6 @@ def open_rooms(server: Server, rooms: Iterable[tuple[str, str]]) -> None:
                 raise BenchError(f"room {room} was not opened: {answer.status} {text!r}")
     finally:
         connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _listens(port: int) -> bool:
