@@ -171,7 +171,17 @@ def _text(claims: dict[str, Any], name: str, limit: int) -> str:
     return value[:limit].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
-def mint_token(secret: str, user_id: str, *, name: str | None, ttl_s: int, rooms: list[str] | None, admin: bool) -> str:
+def mint_token(
+    secret: str,
+    user_id: str,
+    *,
+    name: str | None,
+    ttl_s: int,
+    rooms: list[str] | None,
+    admin: bool,
+    issuer: str | None = None,
+    audience: str | None = None,
+) -> str:
     """An HS256 token for `c2c token` and tests. Raises Unauthorized for what is no user id."""
     profile = dev_principal(user_id).profile
     now_s = int(time.time())
@@ -182,6 +192,10 @@ def mint_token(secret: str, user_id: str, *, name: str | None, ttl_s: int, rooms
         claims["rooms"] = rooms
     if admin:
         claims["role"] = "admin"
+    if issuer is not None:
+        claims["iss"] = issuer
+    if audience is not None:
+        claims["aud"] = audience
     return jwt.encode(claims, secret, algorithm="HS256")
 
 

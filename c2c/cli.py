@@ -85,7 +85,12 @@ def token(
     if settings.jwt_algorithm != "HS256" or settings.jwt_secret is None:
         fail(f"tokens for {settings.jwt_algorithm} are minted by who has the private key, not here", 2)
     try:
-        typer.echo(mint_token(settings.jwt_secret, user, name=name, ttl_s=ttl, rooms=room or None, admin=admin))
+        typer.echo(
+            mint_token(
+                settings.jwt_secret, user, name=name, ttl_s=ttl, rooms=room or None, admin=admin,
+                issuer=settings.jwt_issuer, audience=settings.jwt_audience,
+            )
+        )  # fmt: skip
     except Unauthorized:
         fail(f"{user!r} is no user id: 1 to 64 letters, digits and . _ - @", 2)
 

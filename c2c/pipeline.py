@@ -39,9 +39,12 @@ _NOT_MASTER: Final = (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exc
 
 def make_connection(settings: Settings, client_name: str) -> AbstractConnection:
     """A connection by the URL of the settings, without any retries of its own: a write whose reply was lost must not
-    run twice behind our back, and a lost subscription must not be mended without a replay."""
+    run twice behind our back, and a lost subscription must not be mended without a replay. Raises ValueError for a
+    URL that is missing or none."""
+    if not settings.redis_url:
+        raise ValueError("C2C_REDIS_URL is needed; only `c2c serve` starts a Redis of its own")
     pool: ConnectionPool = ConnectionPool.from_url(
-        settings.redis_url or "redis://127.0.0.1:6379",
+        settings.redis_url,
         protocol=2,
         socket_timeout=None,  # whoever uses the connection sets one deadline for all that it does
         socket_connect_timeout=settings.redis_timeout_s,

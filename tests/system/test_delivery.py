@@ -118,7 +118,7 @@ async def test_resume_that_cannot_be_had_says_why_and_sends_the_state(
 
 
 async def test_killed_pubsub_connections_lose_nothing(start_node: StartNode, redis_server: RedisServer) -> None:
-    node = start_node()
+    node = start_node(renew_interval_s=60, lease_s=120)  # no watchdog comes to help: this is the replay's work
     node.open_room("r")
     async with talk(node.ws_url) as client:
         await client.join("r", "kim")
@@ -234,3 +234,28 @@ async def test_a_redis_that_restarts_from_an_older_copy_gives_a_new_epoch(start_
             await client.ask("msg", roomId="r", text="new")
             event = await client.wait_for("msg", 3)
             assert event["epoch"] == fresh["epoch"]
+
+
+async def test_another_event_that_took_a_seq_after_a_restart_is_noticed(start_node: StartNode) -> None:
+    with RedisServer(append_only=True) as server, Proxy(server.port) as proxy:
+        server.client.config_set("appendfsync", "always")
+        node, other = start_node(proxy.url), start_node(server.url)
+        node.open_room("r")
+        async with talk(node.ws_url) as client:
+            old = await client.join("r", "kim")
+            await client.ask("msg", roomId="r", text="kept")
+            server.client.config_set("appendonly", "no")
+            await client.ask("msg", roomId="r", text="forgotten by the copy")
+            await client.wait_for("msg", 2)
+            proxy.refusing = True
+            proxy.cut()
+            server.kill()
+            server.start()
+            # While this node is cut off, somebody else's words take the forgotten seq, and one more.
+            for text in ("in its place", "and one more"):
+                words = {"t": "msg", "text": text, "id": text}
+                await eventually(lambda words=words: other.request("POST", "/api/rooms/r/events", words)[0] == 200)
+            proxy.refusing = False
+            fresh = await client.wait_for("joined", 2, within_s=15)
+            assert (fresh["recovered"], fresh["epoch"] != old["epoch"]) == (False, True)
+            assert [m["text"] for m in fresh["state"]["messages"]] == ["kept", "in its place", "and one more"]
