@@ -207,6 +207,6 @@ def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...
     if origin is None or "*" in allowed or origin.rstrip("/") in allowed:
         return True
     try:
-        return host is not None and urlsplit(origin).netloc == host
+        return bool(host) and urlsplit(origin).netloc == host
     except ValueError:
         return False
