@@ -28,8 +28,8 @@ if redis.call('EXISTS', session) == 1 then
 end
 if not last[1] then
   redis.call('DEL', presence)
-elseif tonumber(last[2]) <= now_ms + grace then
-  -- Only dropped connections are left: presence ends with the longest of their grace periods.
-  redis.call('PEXPIRE', presence, math.max(1, tonumber(last[2]) - now_ms))
+else
+  -- Never longer than the last lease: when only dropped connections are left, that is the longest grace period.
+  redis.call('PEXPIRE', presence, math.max(1, tonumber(last[2]) - now_ms), 'LT')
 end
 return {'OK', redis.call('ZCARD', leases)}

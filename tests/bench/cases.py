@@ -72,7 +72,7 @@ class Bench:
     # The groups
 
     def fan_out(self, wanted: set[str]) -> None:
-        """One room of 1,000, of whom 100 take turns in sending: 60 msg/s, 600 msg/s and bursts; against plain Starlette.
+        """One room of 1,000, 100 of whom take turns in sending: 60 msg/s, 600 msg/s, bursts; against plain Starlette.
 
         Starlette does not keep up with more than about 60 msg/s, so what a delivery costs it there is what counts.
         """
