@@ -401,8 +401,7 @@ async def test_nginx_hides_metrics_and_versions_and_refuses_large_bodies(redis_s
 
 
 def test_nginx_waits_for_the_nodes_pings_twice() -> None:
-    settings = Settings(auth="jwt", jwt_secret=SECRET)
-    ping_s = create_server(settings).config.ws_ping_interval
+    ping_s = create_server(Settings(redis_url="redis://127.0.0.1")).config.ws_ping_interval
     assert ping_s is not None
     waits_s = re.findall(
         r"proxy_(?:read|send)_timeout (\d+)s;", (DEPLOY / "nginx.conf").read_text().split("location = /ws")[1]

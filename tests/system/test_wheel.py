@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 import venv
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,11 +88,14 @@ def test_every_script_loads_from_the_wheel(
     assert all(ours == theirs for ours, theirs in found["shas"].values())
 
 
-def test_the_type_marker_and_the_licence_are_in_the_wheel(installed: Path, elsewhere: Path) -> None:
-    listed = run(installed / "python", "-m", "pip", "show", "--files", "c2c", cwd=elsewhere)
-    assert "c2c/py.typed" in listed
-    assert "licenses/LICENSE" in listed
-    assert "tests/" not in listed
+def test_the_wheel_has_the_package_the_scripts_the_licence_and_nothing_else(wheel: Path) -> None:
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
+    sources = [path for name in ("c2c", "lua") for path in (ROOT / name).rglob("*") if path.is_file()]
+    ours = {str(path.relative_to(ROOT)) for path in sources if path.suffix != ".pyc"}
+    expected = {name if name.startswith("c2c/") else f"c2c/{name}" for name in ours}
+    assert {name for name in packed if ".dist-info/" not in name} == expected
+    assert "c2c/py.typed" in packed
+    assert any(name.endswith("/licenses/LICENSE") for name in packed)
 
 
 def test_help_names_the_commands(installed: Path, elsewhere: Path, clean_environment: dict[str, str]) -> None:

@@ -1,0 +1,259 @@
+/**
+ * The messages on the screen: a window of at most 400 rows over those held, moved as one scrolls.
+ *
+ * However many events come, there is one update per frame, and it reads the layout before it writes: where is the
+ * anchor → change rows → put the anchor back. Nobody's text moves while older messages are put above it.
+ * @module
+ */
+
+import { onLanguage, t } from '../i18n/index.js';
+import { h, icon } from '../shell/dom.js';
+import { fillRow, lookOf } from './row.js';
+import { Unread } from './timeline.js';
+
+/** @typedef {import('./timeline.js').Message} Message */
+/** @typedef {import('./timeline.js').Timeline} Timeline */
+/** @typedef {import('./row.js').RowActions & {loadOlder: () => void, unread: (count: number) => void}} ListActions */
+
+const ROWS = 400;
+const STEP = 50;
+const STICKY_PX = 80;
+const UNREAD_MARGIN_PX = 16;
+
+export class MessageList {
+  /**
+   * @param {HTMLElement} scroller
+   * @param {Timeline} timeline
+   * @param {ListActions} actions
+   */
+  constructor(scroller, timeline, actions) {
+    this.scroller = scroller;
+    this.timeline = timeline;
+    this.actions = actions;
+    this.unread = new Unread();
+    this.from = timeline.start;
+    this.to = timeline.end;
+    this.pinned = true;
+    this.drawnToEnd = true;
+    this.loading = false;
+    this.frame = 0;
+    /** @type {Map<string, {element: HTMLElement, look: string}>} */
+    this.rows = new Map();
+    this.edge = h('div', { class: 'log-edge' });
+    this.list = h('ol', { class: 'rows' });
+    this.pill = h('button', { type: 'button', class: 'pill', hidden: true, onclick: () => this.toEnd() });
+    scroller.replaceChildren(this.edge, this.list);
+    scroller.after(this.pill);
+    scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
+    document.addEventListener('visibilitychange', () => this.update());
+    new ResizeObserver(() => this.update()).observe(scroller);
+    onLanguage(() => this.update());
+  }
+
+  /** Whether somebody looks at the newest message. */
+  get watched() {
+    return this.pinned && !document.hidden;
+  }
+
+  // What happens to it
+
+  /** @param {Message} message somebody else's, or mine from another tab */
+  arrived(message) {
+    if (message.from !== this.timeline.me.userId) this.unread.arrive(message, this.watched);
+    this.moved(message);
+    this.actions.unread(this.unread.count);
+    this.update();
+  }
+
+  /**
+   * My message on its way is now one of the log: the same row goes on showing it.
+   * @param {Message} message
+   */
+  moved(message) {
+    const row = message.id && this.rows.get(message.id);
+    if (!row) return;
+    this.rows.delete(message.id ?? '');
+    this.rows.set(message.key, row);
+  }
+
+  /** The messages held are others now. */
+  replaced() {
+    this.pinned = true;
+    this.unread.clear();
+    this.from = this.to = this.timeline.end;
+    this.update();
+  }
+
+  sent() {
+    this.unread.clear();
+    this.toEnd();
+  }
+
+  toEnd() {
+    this.pinned = true;
+    this.unread.read();
+    this.update();
+  }
+
+  scrolled() {
+    this.look();
+    this.update();
+  }
+
+  /** Draws in the next frame what has changed until then. A hidden page draws nothing. */
+  update() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  // Drawing
+
+  draw() {
+    const anchor = this.pinned ? undefined : this.anchor();
+    const moved = this.moveWindow(this.room());
+    this.timeline.trim(this.from);
+    this.drawEdge();
+    this.drawRows();
+    if (anchor) this.scroller.scrollTop += textTop(anchor.row) - anchor.top;
+    else if (this.pinned) this.scroller.scrollTop = this.endTop();
+    this.drawnToEnd = this.to >= this.timeline.end;
+    this.look();
+    if (moved) this.update();
+  }
+
+  /** Where is one now, and what follows from it. */
+  look() {
+    const { before, after, afterPx } = this.room();
+    this.pinned = this.drawnToEnd && afterPx <= STICKY_PX;
+    if (this.watched) this.unread.read();
+    this.drawPill(after);
+    this.actions.unread(this.unread.count);
+    const atOldest = this.from <= this.timeline.start;
+    if (atOldest && before < 3 && this.timeline.more && !this.loading) this.actions.loadOlder();
+  }
+
+  /** The first row whose text begins in view, and where it stands. */
+  anchor() {
+    const top = this.scroller.getBoundingClientRect().top;
+    const rows = this.list.children;
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (textTop(rows[middle]) < top) low = middle + 1;
+      else high = middle;
+    }
+    const row = rows[low] ?? rows[low - 1];
+    return row && { row, top: textTop(row) };
+  }
+
+  /** How much of the list lies above and below what is in view, in screens. */
+  room() {
+    const { scrollTop, clientHeight, scrollHeight } = this.scroller;
+    const screen = clientHeight || 1;
+    const afterPx = scrollHeight - scrollTop - clientHeight;
+    return { before: scrollTop / screen, after: afterPx / screen, afterPx };
+  }
+
+  /**
+   * Chooses which of the messages held are drawn.
+   * @param {{before: number, after: number}} room
+   * @returns {boolean} whether it may have to move on in the next frame
+   */
+  moveWindow({ before, after }) {
+    const { start, end } = this.timeline;
+    const former = this.from;
+    if (this.pinned) this.moveToEnd();
+    if (before < 2 && this.from > start) {
+      this.from = Math.max(start, this.from - STEP);
+      if (!this.pinned) this.to = Math.min(this.to, this.from + ROWS);
+    } else if (after < 2 && this.to < end) {
+      this.to = Math.min(end, this.to + STEP);
+      this.from = Math.max(this.from, this.to - ROWS);
+    }
+    this.to = Math.min(this.to, end);
+    return this.from < former;
+  }
+
+  /** To the newest; when a hidden page was sent many, to the first of them. */
+  moveToEnd() {
+    const { start, end } = this.timeline;
+    const near = this.to >= end - STEP;
+    const first = this.unread.count ? this.timeline.positionOf(this.unread.firstKey) : undefined;
+    this.to = end;
+    this.from = Math.max(start, near ? end - ROWS + STEP : end - STEP, Math.min(this.from, end - STEP));
+    if (first === undefined || first >= this.from) return;
+    this.from = Math.max(start, first - STEP);
+    this.to = Math.min(end, this.from + ROWS);
+  }
+
+  drawRows() {
+    const { timeline, unread } = this;
+    /** @type {Set<string>} */
+    const shown = new Set();
+    let cursor = this.list.firstElementChild;
+    let previous = timeline.at(this.from - 1);
+    for (let position = this.from; position < this.to; position += 1) {
+      const message = timeline.at(position);
+      if (!message) break;
+      const element = this.drawRow(message, { previous, firstUnread: message.key === unread.firstKey });
+      if (element === cursor) cursor = cursor.nextElementSibling;
+      else this.list.insertBefore(element, cursor);
+      shown.add(message.key);
+      previous = message;
+    }
+    for (const [key, { element }] of this.rows) {
+      if (shown.has(key)) continue;
+      element.remove();
+      this.rows.delete(key);
+    }
+  }
+
+  /**
+   * @param {Message} message
+   * @param {import('./row.js').Place} place
+   * @returns {HTMLElement}
+   */
+  drawRow(message, place) {
+    let row = this.rows.get(message.key);
+    if (!row) this.rows.set(message.key, (row = { element: h('li'), look: '' }));
+    const look = lookOf(message, place);
+    if (look !== row.look) fillRow(row.element, message, place, this.actions);
+    row.look = look;
+    return row.element;
+  }
+
+  /** The same height whatever it says, so that saying something else moves nothing. */
+  drawEdge() {
+    const { timeline } = this;
+    const begins = !timeline.more && this.from <= timeline.start && timeline.end > timeline.start;
+    const words = this.loading ? t('chat.loading') : begins ? t('chat.beginning') : '';
+    if (this.edge.textContent !== words) this.edge.textContent = words;
+    this.edge.classList.toggle('busy', this.loading);
+  }
+
+  /** The end; for a page that was hidden, no further than what it has not seen. */
+  endTop() {
+    const { scrollTop, scrollHeight } = this.scroller;
+    const row = this.unread.count && this.unread.firstKey ? this.rows.get(this.unread.firstKey) : undefined;
+    if (!row) return scrollHeight;
+    const distance = row.element.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top;
+    return Math.min(scrollHeight, scrollTop + distance - UNREAD_MARGIN_PX);
+  }
+
+  /** @param {number} after screens below */
+  drawPill(after) {
+    const { count } = this.unread;
+    const far = after > 1.5 || this.to < this.timeline.end;
+    this.pill.hidden = this.pinned || !(count || far);
+    const words = count ? t('chat.new', { n: count }) : t('chat.latest');
+    if (this.pill.textContent !== words) this.pill.replaceChildren(icon('down'), words);
+  }
+}
+
+/** @param {Element} row */
+function textTop(row) {
+  const text = row.getElementsByClassName('text')[0] ?? row;
+  return text.getBoundingClientRect().top;
+}

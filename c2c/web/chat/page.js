@@ -1,0 +1,329 @@
+/**
+ * The chat page: enters the room that its address names, and keeps what one sees in step with it.
+ * @module
+ */
+
+import { C2C, C2CError } from '../c2c.js';
+import { errorWords, language, onLanguage, t } from '../i18n/index.js';
+import { find, h, icon } from '../shell/dom.js';
+import { Header } from '../shell/header.js';
+import { authorization, beforeSignOut, forgetToken, signIn } from '../shell/identity.js';
+import { copyLink, roomIdFrom } from '../shell/links.js';
+import { draftOf, forgetRoom, keepDraft, rememberRoom } from '../shell/storage.js';
+import { toast, toastError } from '../shell/toasts.js';
+import { composerIn } from './composer.js';
+import { MessageList } from './list.js';
+import { People, Typists } from './people.js';
+import { Timeline } from './timeline.js';
+
+/** @typedef {import('../c2c.js').Room} Room */
+/** @typedef {import('../shell/identity.js').Identity} Identity */
+/** @typedef {import('../shell/dom.js').Key} Key */
+
+const HISTORY_PAGE = 100;
+const HISTORY_RETRY_MS = 3_000;
+const DELAY_MS = 4_000;
+
+const main = find(document, 'main', HTMLElement);
+const header = find(document, 'c2c-header', Header);
+const roomId = roomIdFrom(location.pathname) ?? '';
+
+// What the page shows instead of a conversation
+
+/**
+ * @param {Key} title
+ * @param {string | HTMLElement} hint
+ * @param {HTMLElement} action
+ */
+function showNotice(title, hint, action) {
+  const notice = h('div', { class: 'notice' }, icon('room'), h('h1', { t: title }), h('p', {}, hint), action);
+  main.className = 'centred';
+  main.replaceChildren(notice);
+}
+
+function showEntering() {
+  main.className = 'centred';
+  main.replaceChildren(h('p', { class: 'entering', role: 'status', t: 'chat.entering' }));
+}
+
+/** @param {string | undefined} code */
+function showNoRoom(code) {
+  const back = h('a', { class: 'button primary', href: '/', t: 'gone.back' });
+  const gone = code === 'ROOM_NOT_FOUND' || code === 'BAD_VALUE';
+  if (gone) forgetRoom(roomId);
+  showNotice(gone ? 'gone.title' : 'refused.title', gone ? h('span', { t: 'gone.hint' }) : errorWords(code), back);
+}
+
+/** @param {Key} reason */
+function showSignInNeeded(reason) {
+  const again = h('button', { type: 'button', class: 'primary', t: 'signIn.open', onclick: () => void start() });
+  showNotice('signIn.open', h('span', { t: reason }), again);
+}
+
+// The conversation
+
+/** A room and its place on the page. */
+class Conversation {
+  /**
+   * @param {C2C} client
+   * @param {Room} room
+   * @param {Identity} me
+   */
+  constructor(client, room, me) {
+    this.client = client;
+    this.room = room;
+    this.me = me;
+    this.title = room.roomId;
+    this.delayTimer = 0;
+    this.timeline = new Timeline(me);
+    this.view = roomView();
+    main.className = 'room';
+    main.replaceChildren(...this.view.parts);
+    this.list = new MessageList(this.view.log, this.timeline, {
+      retry: (id) => void room.retry(id).catch(sayFailure),
+      discard: (id) => this.discard(id),
+      loadOlder: () => void this.loadOlder(),
+      unread: (count) => this.showTitle(count),
+    });
+    this.people = new People(this.view.panel, me.userId, this.view.showCount);
+    this.people.nameIs(me.userId, me.name);
+    this.typists = new Typists(this.view.typing, (userId) => this.people.nameOf(userId));
+    this.composer = composerIn(main, {
+      send: (text) => this.send(text),
+      typing: (typing) => this.sendTyping(typing),
+      draft: (text) => keepDraft(me.userId, room.roomId, text),
+    });
+    this.composer.text = draftOf(me.userId, room.roomId);
+    if (matchMedia('(hover: hover)').matches) this.composer.focus();
+    this.listen();
+    this.replaceState();
+    void this.readTitle();
+  }
+
+  listen() {
+    const { room } = this;
+    room.on('msg', (event) => this.arrived(event));
+    room.on('pending', () => this.showPending());
+    room.on('joined', () => this.showMembers());
+    room.on('replaced', () => {
+      this.replaceState();
+      toast('info', 'chat.replaced');
+    });
+    room.on('closed', ({ error }) => showNoRoom(error.code));
+    room.on('user_joined', ({ userId, username }) => {
+      this.people.nameIs(userId, username);
+      this.people.joined(userId);
+    });
+    room.on('user_left', ({ userId }) => {
+      this.people.left(userId);
+      this.typists.typing(userId, false);
+    });
+    room.on('user:status', ({ userId, status }) => this.people.statusIs(String(userId), status));
+    room.on('typing', ({ userId, typing }) => {
+      if (userId !== this.me.userId) this.typists.typing(String(userId), typing === true);
+    });
+  }
+
+  // What comes
+
+  /** @param {import('./timeline.js').Event} event */
+  arrived(event) {
+    const message = this.timeline.append(event);
+    if (!message) return;
+    this.people.nameIs(message.from, message.name);
+    this.typists.typing(message.from, false);
+    this.list.arrived(message);
+    this.showEmpty();
+    const others = message.from !== this.me.userId;
+    if (others) this.view.announcer.textContent = t('chat.said', { name: message.name, text: message.text });
+  }
+
+  /** Everything anew: after entering, and when what was missed could not be had. */
+  replaceState() {
+    const { messages, more } = this.room.state;
+    this.timeline.replace(messages, more);
+    for (const { from, name } of this.timeline.logged) this.people.nameIs(from, name);
+    this.showMembers();
+    this.list.replaced();
+    this.showPending();
+  }
+
+  showMembers() {
+    this.people.replace(this.room.members, this.room.presence);
+  }
+
+  showPending() {
+    this.timeline.setPending(this.room.pending);
+    this.list.update();
+    this.showEmpty();
+    this.showDelay();
+  }
+
+  /** A connection on which nothing gets through is not shown as a good one. */
+  showDelay() {
+    clearTimeout(this.delayTimer);
+    const oldest = this.room.pending.find(({ state }) => state === 'sending');
+    const leftMs = oldest ? oldest.at + DELAY_MS - Date.now() : Infinity;
+    header.light.delayed = leftMs <= 0;
+    if (leftMs > 0 && oldest) this.delayTimer = window.setTimeout(() => this.showDelay(), leftMs);
+  }
+
+  showEmpty() {
+    this.view.empty.hidden = this.timeline.end > this.timeline.start;
+  }
+
+  async loadOlder() {
+    const before = this.timeline.oldestSeq;
+    if (before === undefined) return;
+    this.list.loading = true;
+    this.list.update();
+    try {
+      const page = await this.room.send({ t: 'history', before, limit: HISTORY_PAGE });
+      if (before === this.timeline.oldestSeq) this.timeline.prepend(page.messages, page.more);
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, HISTORY_RETRY_MS));
+    }
+    this.list.loading = false;
+    this.list.update();
+  }
+
+  /** A title, where the room has one; the page works without. */
+  async readTitle() {
+    try {
+      const headers = authorization(this.me);
+      const answer = await fetch(`/api/rooms/${encodeURIComponent(this.room.roomId)}`, { headers });
+      const { data } = await answer.json();
+      if (data?.title) this.title = String(data.title);
+    } catch {
+      // The id stands there instead.
+    }
+    rememberRoom(this.room.roomId, this.title === this.room.roomId ? undefined : this.title);
+    this.view.heading.textContent = this.title;
+    this.showTitle(this.list.unread.count);
+  }
+
+  // What goes
+
+  /** @param {string} text */
+  send(text) {
+    this.list.sent();
+    const sent = this.room.send({ t: 'msg', text });
+    this.timeline.sentHere.add(sent.id);
+    sent.catch(sayFailure);
+  }
+
+  /** @param {boolean} typing */
+  sendTyping(typing) {
+    if (this.client.status === 'connected') this.room.send({ t: 'typing', typing }).catch(() => {});
+  }
+
+  /** @param {string} id */
+  discard(id) {
+    this.room.discard(id);
+    this.timeline.discard(id);
+    this.showPending();
+    this.composer.focus();
+  }
+
+  /** @param {number} count */
+  showTitle(count) {
+    const title = `${count ? `(${count}) ` : ''}${this.title} · c2c`;
+    if (document.title !== title) document.title = title;
+  }
+}
+
+/**
+ * Says why a command was not even kept. One that is kept shows in its own row how it fares.
+ * @param {unknown} error
+ */
+function sayFailure(error) {
+  if (!(error instanceof C2CError) || error.code === 'QUEUE_FULL') toastError(error);
+}
+
+/** The page's elements around a conversation. */
+function roomView() {
+  const heading = h('h1', {}, roomId);
+  const words = h('span', {});
+  const panel = h('aside', { id: 'people', class: 'panel', tLabel: 'people.title' }, h('h2', { t: 'people.title' }));
+  const copy = () => void copyLink(roomId);
+  const toggle = h('button', { type: 'button', 'aria-controls': 'people', onclick: () => show(panel.hidden === true) });
+  const share = h('button', { type: 'button', tTitle: 'copyLink', onclick: copy }, icon('copy'), h('span', { t: 'copyLink' }));
+  const back = h('a', { class: 'button quiet', href: '/', tLabel: 'gone.back', tTitle: 'gone.back' }, icon('back'));
+  /** @param {boolean} shown */
+  function show(shown) {
+    toggle.ariaExpanded = String(shown);
+    panel.hidden = !shown;
+  }
+  /** @param {number} n */
+  function showCount(n) {
+    words.textContent = t('people.count', { n });
+    toggle.dataset.n = String(n);
+  }
+  toggle.append(icon('people'), words);
+  panel.addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape') return;
+    show(false);
+    toggle.focus();
+  });
+  const wide = matchMedia('(min-width: 60rem)');
+  show(wide.matches);
+  const log = h('div', { class: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, tLabel: 'chat.messages' });
+  const invite = h('button', { type: 'button', onclick: copy }, icon('copy'), h('span', { t: 'copyLink' }));
+  const empty = h('div', { class: 'empty' }, h('h2', { t: 'chat.empty' }), h('p', { t: 'chat.emptyHint' }), invite);
+  const typing = h('p', { class: 'typing', role: 'status' });
+  const announcer = h('p', { class: 'unseen', role: 'status' });
+  const bar = h('div', { class: 'room-bar' }, back, heading, share, toggle);
+  const form = h('form', { class: 'composer' });
+  const conversation = h('section', { class: 'conversation' }, h('div', { class: 'log-box' }, log, empty), typing, form, announcer);
+  conversation.addEventListener('click', () => {
+    if (!wide.matches) show(false);
+  });
+  return { parts: [bar, conversation, panel], heading, showCount, panel, log, empty, typing, announcer };
+}
+
+// The beginning
+
+/** @param {Identity} me */
+function connect(me) {
+  let asked = false;
+  const client = new C2C({
+    url: '/ws',
+    lang: language(),
+    token() {
+      if (asked) signedOut(client);
+      asked = true;
+      return me.token;
+    },
+  });
+  onLanguage(() => (client.lang = language()));
+  header.watch(client);
+  return client;
+}
+
+/**
+ * The server does not take the token, or not any more.
+ * @param {C2C} client
+ */
+function signedOut(client) {
+  forgetToken();
+  client.close();
+  showSignInNeeded('signIn.ended');
+}
+
+async function start() {
+  const me = await signIn();
+  if (!me) return showSignInNeeded('signIn.needed');
+  showEntering();
+  const client = connect(me);
+  try {
+    const room = await client.join(roomId);
+    performance.mark('c2c:joined');
+    new Conversation(client, room, me);
+    beforeSignOut(() => room.leave());
+  } catch (error) {
+    if (!(error instanceof C2CError)) throw error;
+    if (error.code !== 'CLOSED') showNoRoom(error.code);
+  }
+}
+
+void start();

@@ -1,0 +1,163 @@
+/**
+ * The page's language: words from one catalogue per language, times and numbers by `Intl`.
+ *
+ * An element says by `data-t`, `data-t-label`, `data-t-title` or `data-t-placeholder` which words it shows, so a
+ * switch of the language finds it. What depends on values is written anew by whoever listens to `onLanguage`.
+ * @module
+ */
+
+import { kept } from '../shell/storage.js';
+import en from './en.js';
+import ko from './ko.js';
+
+/** @typedef {'en' | 'ko'} Language */
+/** @typedef {keyof typeof en} Key */
+/** @typedef {Record<string, string | number>} Values */
+
+/** @type {Record<Language, Record<Key, string | ((values: any) => string)>>} */
+const catalogues = { en, ko };
+
+/** @type {readonly Language[]} */
+export const LANGUAGES = ['ko', 'en'];
+
+const ATTRIBUTES = /** @type {const} */ ({
+  'data-t-label': 'aria-label',
+  'data-t-title': 'title',
+  'data-t-placeholder': 'placeholder',
+});
+
+/** @type {Set<() => void>} */
+const listeners = new Set();
+/** @type {Language} */
+let current = choose();
+
+document.documentElement.lang = current;
+
+/** @returns {Language} the one chosen before, else the first of the browser's that there is */
+function choose() {
+  const wanted = [kept.get('language'), ...navigator.languages];
+  for (const tag of wanted) {
+    const found = LANGUAGES.find((name) => String(tag).toLowerCase().split('-')[0] === name);
+    if (found) return found;
+  }
+  return 'en';
+}
+
+export function language() {
+  return current;
+}
+
+/** @param {Language} wanted */
+export function setLanguage(wanted) {
+  if (wanted === current) return;
+  current = wanted;
+  kept.set('language', wanted);
+  document.documentElement.lang = wanted;
+  translateAll(document);
+  for (const listener of listeners) listener();
+}
+
+/**
+ * @param {() => void} listener called after each switch
+ * @returns {() => void} ends it
+ */
+export function onLanguage(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/**
+ * @param {string} key
+ * @returns {key is Key}
+ */
+export function isKey(key) {
+  return Object.hasOwn(en, key);
+}
+
+/**
+ * The words for a key, with `{name}` replaced by values.
+ * @param {Key} key
+ * @param {Values} [values]
+ */
+export function t(key, values = {}) {
+  const words = catalogues[current][key];
+  if (typeof words === 'function') return words(values);
+  return words.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/**
+ * What an error's code means to a person.
+ * @param {string | undefined} code
+ */
+export function errorWords(code) {
+  const key = `error.${code}`;
+  return t(isKey(key) ? key : 'error.INTERNAL');
+}
+
+/** @param {Element | Document} root */
+function translateAll(root) {
+  for (const element of root.querySelectorAll('[data-t], [data-t-label], [data-t-title], [data-t-placeholder]')) {
+    translate(element);
+  }
+}
+
+/**
+ * Writes an element's words in the current language.
+ * @param {Element} element
+ */
+export function translate(element) {
+  const key = element.getAttribute('data-t');
+  if (key && isKey(key)) element.textContent = t(key);
+  for (const [source, target] of Object.entries(ATTRIBUTES)) {
+    const name = element.getAttribute(source);
+    if (name && isKey(name)) element.setAttribute(target, t(name));
+  }
+}
+
+// Making a formatter costs more than using one a thousand times.
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const formatters = new Map();
+
+/**
+ * @param {string} name
+ * @param {Intl.DateTimeFormatOptions} options
+ * @param {number} at
+ */
+function formatted(name, options, at) {
+  const key = `${current} ${name}`;
+  let formatter = formatters.get(key);
+  if (!formatter) formatters.set(key, (formatter = new Intl.DateTimeFormat(current, options)));
+  return formatter.format(at);
+}
+
+/** @param {number} at ms since 1970 */
+export const clockTime = (at) => formatted('time', { hour: 'numeric', minute: '2-digit' }, at);
+
+/** @param {number} at ms since 1970 */
+export const fullTime = (at) => formatted('full', { dateStyle: 'full', timeStyle: 'short' }, at);
+
+/**
+ * A day in words; the year only when it is another one.
+ * @param {number} at ms since 1970
+ */
+export function dayName(at) {
+  const sameYear = new Date(at).getFullYear() === new Date().getFullYear();
+  const day = /** @type {const} */ ({ weekday: 'long', month: 'long', day: 'numeric' });
+  return formatted(sameYear ? 'day' : 'day of year', sameYear ? day : { ...day, year: 'numeric' }, at);
+}
+
+/**
+ * How long ago, roughly: "5 minutes ago".
+ * @param {number} at ms since 1970
+ */
+export function timeAgo(at) {
+  const seconds = (at - Date.now()) / 1000;
+  const steps = /** @type {const} */ ([
+    ['day', 86_400],
+    ['hour', 3_600],
+    ['minute', 60],
+  ]);
+  const relative = new Intl.RelativeTimeFormat(current, { numeric: 'auto' });
+  const [unit, size] = steps.find(([, length]) => -seconds >= length) ?? ['second', Infinity];
+  return relative.format(Math.round(seconds / size) + 0, unit);
+}

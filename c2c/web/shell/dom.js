@@ -1,0 +1,116 @@
+/**
+ * Building elements. Whatever text a page is given becomes a text node and nothing else, so it can't become markup.
+ * @module
+ */
+
+import { translate } from '../i18n/index.js';
+
+/** @typedef {import('../i18n/index.js').Key} Key */
+/** @typedef {Node | string | null | undefined | false} Child */
+/**
+ * Attributes by their names; functions are listeners (`onclick`), `t…` keys of the catalogue for the element's text,
+ * label, title and placeholder.
+ * @typedef {{[name: string]: string | number | boolean | null | undefined | ((event: any) => unknown)}
+ *   & {t?: Key, tLabel?: Key, tTitle?: Key, tPlaceholder?: Key}} Attributes
+ */
+
+/** @type {Record<string, string>} */
+const WORDS = {
+  t: 'data-t',
+  tLabel: 'data-t-label',
+  tTitle: 'data-t-title',
+  tPlaceholder: 'data-t-placeholder',
+};
+
+/**
+ * An element with attributes and children.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') element.addEventListener(name.slice(2), value);
+    else setAttribute(element, WORDS[name] ?? name, value);
+  }
+  translate(element);
+  for (const child of children) if (child) element.append(child);
+  return element;
+}
+
+/**
+ * @param {Element} element
+ * @param {string} name
+ * @param {string | number | boolean | null | undefined} value false, null and undefined: none
+ */
+function setAttribute(element, name, value) {
+  if (value === true) element.setAttribute(name, '');
+  else if (value !== false && value != null) element.setAttribute(name, String(value));
+}
+
+/** Drawn on a grid of 24 with round strokes. */
+const ICONS = {
+  check: 'm5 12.5 4.5 4.5L19 7.5',
+  cycle: 'M20 6v5h-5M4 18v-5h5M5.6 9.5a7 7 0 0 1 12-2.6L20 11M4 13l2.4 4.1a7 7 0 0 0 12-2.6',
+  cross: 'm6.5 6.5 11 11m0-11-11 11',
+  alert: 'M12 4 2.8 19.5h18.4L12 4Zm0 6v4.5m0 2.6v.1',
+  info: 'M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Zm0 7.5v5m0-8.1v.1',
+  copy: 'M9 9h10v11H9zM5 15V4h10v1.5',
+  people: 'M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7Zm-6.5 9a6.5 6.5 0 0 1 13 0M16 4.3a3.5 3.5 0 0 1 0 6.4M21.5 20a6.5 6.5 0 0 0-4-6',
+  send: 'M12 19.5v-15m-6.5 6.5L12 4.5l6.5 6.5',
+  down: 'M12 4.5v15m6.5-6.5L12 19.5 5.5 13',
+  back: 'M19.5 12h-15m6.5 6.5L4.5 12 11 5.5',
+  clock: 'M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Zm0 4v4.8l3 2',
+  room: 'M4 5h16v11.5H10L5.5 20v-3.5H4z',
+  leave: 'M14 4.5H5.5v15H14M10.5 12h10m-4-4 4 4-4 4',
+};
+
+/** @typedef {keyof typeof ICONS} Icon */
+
+/**
+ * A picture that stands beside words, so a screen reader passes it over.
+ * @param {Icon} name
+ */
+export function icon(name) {
+  const space = 'http://www.w3.org/2000/svg';
+  const svg = document.createElementNS(space, 'svg');
+  const path = document.createElementNS(space, 'path');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('aria-hidden', 'true');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+export function logo() {
+  return h('img', { class: 'logo', src: new URL('../style/icon.svg', import.meta.url).href, alt: '' });
+}
+
+/**
+ * A round picture of a person: the first character of the name on one of twelve colours.
+ * @param {string} userId
+ * @param {string} name
+ */
+export function avatar(userId, name) {
+  let hash = 0;
+  for (const character of userId) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  const [first = '?'] = name.replace(/^[^\p{L}\p{N}]+/u, '') || name;
+  return h('span', { class: `avatar hue-${hash % 12}`, 'aria-hidden': 'true' }, first.toUpperCase());
+}
+
+/**
+ * @template {Element} T
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @param {new () => T} kind
+ * @returns {T} raises when the page lacks it, which is a defect of the page
+ */
+export function find(root, selector, kind) {
+  const element = root.querySelector(selector);
+  if (!(element instanceof kind)) throw new Error(`the page has no ${selector}`);
+  return element;
+}
