@@ -9,7 +9,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
 FROM python:3.11-slim
 RUN --mount=type=bind,from=build,source=/wheel,target=/wheel \
     pip install --no-cache-dir /wheel/*.whl \
- && useradd --system --uid 1000 --home-dir /data --no-log-init c2c \
+ && useradd --uid 1000 --home-dir /data --no-create-home --no-log-init --shell /usr/sbin/nologin c2c \
  && install --directory --mode=700 --owner=c2c /data
 USER c2c
 WORKDIR /data

@@ -66,6 +66,8 @@ class LocalRoom:
         self.position: Position | None = None
         self.last_event: bytes | None = None
         self.repairing = False
+        self.rests_until_s = 0.0
+        self.resting = False
         self._written_seq = 0
         self._held: list[bytes] = []
         self._pending: list[tuple[int | None, bytes]] = []

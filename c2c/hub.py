@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, Protocol
 
@@ -37,6 +38,8 @@ _ATTEMPTS: Final = 20
 _REPAIR_WAIT_S: Final = 0.05
 _TOGETHER: Final = 100
 _RETRY_S: Final = 0.5
+_REST_FACTOR: Final = 2.0
+_REST_MAX_S: Final = 0.025
 
 
 class Peer(Protocol):
@@ -311,7 +314,13 @@ class Hub:
         self._metrics.events.inc()
         self._flush_soon(room)
 
+    def _wake(self, room: LocalRoom) -> None:
+        room.resting = False
+        self._flush_room(room)
+
     def _flush_soon(self, room: LocalRoom) -> None:
+        if room.resting:
+            return
         if not self._dirty:
             asyncio.get_running_loop().call_soon(self._flush)
         self._dirty.add(room)
@@ -319,9 +328,25 @@ class Hub:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, set()
         for room in dirty:
-            self._metrics.deliveries.inc(room.flush())
-            if room.has_pending:
-                self._flush_soon(room)
+            self._flush_room(room)
+
+    def _flush_room(self, room: LocalRoom) -> None:
+        """Write what a room has to write, then let it rest for twice as long as that took, 25 ms at most.
+
+        A room of ten takes microseconds and rests as long. One of thousands would keep the loop busy with nothing else;
+        what comes while it rests is joined into the next write, which makes each delivery cheaper and the others' wait
+        shorter. The first event after a quiet moment never waits.
+        """
+        started_s = time.monotonic()
+        if started_s < room.rests_until_s:
+            room.resting = True
+            asyncio.get_running_loop().call_later(room.rests_until_s - started_s, self._wake, room)
+            return
+        self._metrics.deliveries.inc(room.flush())
+        ended_s = time.monotonic()
+        room.rests_until_s = ended_s + min(_REST_FACTOR * (ended_s - started_s), _REST_MAX_S)
+        if room.has_pending:
+            self._flush_soon(room)
 
     # Repairing
 

@@ -55,22 +55,22 @@ class Session:
         self._settings = node.settings
         self._websocket = websocket
         self._loop = asyncio.get_running_loop()
-        self._language = choose_language(websocket.query_params.get("lang"), websocket.headers.get("accept-language"))
+        query = websocket.query_params.get("lang") if websocket.scope["query_string"] else None
+        self._language = choose_language(query, websocket.headers.get("accept-language"))
         self._bucket = TokenBucket(self._settings.command_rate_per_s, self._settings.command_burst, self._loop.time())
         self._bad_frames = SlidingCount(_BAD_FRAMES, _WINDOW_S)
         self._refusals = SlidingCount(_FLOOD_REFUSALS, _WINDOW_S)
         self._sending: asyncio.Task[None] | None = None
         names = {codec.name for codec in node.codecs}
         self._subprotocol = next((name for name in websocket.scope["subprotocols"] if name in names), None)
+        self._wire = cast(Wire | None, (websocket.scope.get("extensions") or {}).get(EXTENSION))
         self._connection = Connection(node)
         self._connection.outbox = self._make_outbox(self._subprotocol or SUBPROTOCOL_JSON)
 
     def _make_outbox(self, codec_name: str) -> Outbox:
-        wire = (self._websocket.scope.get("extensions") or {}).get(EXTENSION)
         limit_bytes, too_slow = self._settings.outbox_bytes, self._connection.too_slow
-        if wire is not None:
-            encoding = self._node.encodings[codec_name, Framing.WIRE]
-            return WireOutbox(cast(Wire, wire), encoding, limit_bytes, too_slow)
+        if self._wire is not None:
+            return WireOutbox(self._wire, self._node.encodings[codec_name, Framing.WIRE], limit_bytes, too_slow)
         outbox = QueueOutbox(self._node.encodings[codec_name, Framing.BARE], limit_bytes, too_slow)
         self._sending = asyncio.create_task(self._send(outbox), name="c2c-outbox")
         return outbox
@@ -80,7 +80,10 @@ class Session:
     async def run(self) -> None:
         """From the accepted handshake to the last goodbye. Raises nothing that the connection's end may cause."""
         connection = self._connection
-        await self._websocket.accept(subprotocol=self._subprotocol)
+        if self._wire is not None:
+            self._wire.accept(self._subprotocol)
+        else:
+            await self._websocket.accept(subprotocol=self._subprotocol)
         self._node.enter(connection)
         connection.set_deadline(self._settings.sign_in_timeout_s, CloseCode.SIGN_IN_TIMEOUT, "no sign-in")
         try:
@@ -100,12 +103,15 @@ class Session:
             if message["type"] == "websocket.disconnect":
                 self._connection.close_code = message.get("code") or _NO_STATUS
                 return
-            await self._take(message)
+            if message["type"] == "websocket.receive":
+                await self._take(message)
 
     async def _receive(self) -> Mapping[str, Any] | None:
         """The next message; None when the outbox ended first (only where there is no wire that says so itself)."""
-        if self._sending is None:
-            return await self._websocket.receive()
+        if self._wire is not None:
+            message: Mapping[str, Any] = await self._wire.receive()
+            return message
+        assert self._sending is not None
         receiving = asyncio.ensure_future(self._websocket.receive())
         try:
             await asyncio.wait({receiving, self._sending}, return_when=asyncio.FIRST_COMPLETED)

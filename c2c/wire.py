@@ -24,6 +24,12 @@ _INVALID_DATA: Final = 1007
 class Wire(Protocol):
     """What a connection's transport can do for an outbox."""
 
+    def accept(self, subprotocol: str | None) -> None:
+        """Complete the handshake."""
+
+    async def receive(self) -> Any:
+        """The next ASGI message."""
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport, at once."""
 
@@ -47,6 +53,19 @@ class WireProtocol(WebSocketsSansIOProtocol):
         scope = getattr(self, "scope", None)
         if scope is not None:
             cast(dict[str, Any], scope["extensions"])[EXTENSION] = self
+
+    def accept(self, subprotocol: str | None) -> None:
+        if self.transport.is_closing():
+            return
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.default_headers]
+        if subprotocol is not None:
+            headers.append(("Sec-WebSocket-Protocol", subprotocol))
+        del self.response.headers["Date"]
+        self.response.headers.update(headers)
+        self.handshake_complete = True
+        self.conn.send_response(self.response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.start_keepalive()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

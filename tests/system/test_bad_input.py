@@ -583,6 +583,34 @@ async def test_a_frame_that_ends_in_the_middle_with_the_connection_harms_nobody(
     await eventually(lambda: node.metric("c2c_connections") == before)
 
 
+# Payloads that somebody publishes by hand
+
+
+async def test_what_is_published_with_the_head_of_an_event_and_no_json_is_dropped(
+    node: NodeProcess, redis_of_module: RedisServer
+) -> None:
+    """It begins like the event that comes next; nobody may be sent it, and the real event must not lose its turn."""
+    for room_id in ("forged", "beside"):
+        node.open_room(room_id)
+    dropped = node.metric("c2c_dropped_payloads_total")
+    async with talk(node.ws_url) as text, speak_to(node.ws_url, MSGPACK) as packed:
+        for client in (text, packed):
+            await client.join("forged", "kim")
+            await client.join("beside", "kim")
+        place = await text.ask("msg", roomId="forged", text="before")
+        for tail in (" garbage", "", ",", '"t":"x"}', ',"t":"x"', ',"t":NaN}', ',"t":"\\ud800"}', '}"', "}{}"):
+            forged = f'{{"seq":{place["seq"] + 1},"epoch":"{place["epoch"]}"{tail}'
+            redis_of_module.client.publish("chan:forged", forged)
+            redis_of_module.client.publish("chan:beside", '{"t":"unharmed"}')
+        for n in range(3):
+            await text.ask("msg", roomId="forged", text=str(n))
+        for client in (text, packed):
+            await client.wait_for("msg", 4)
+            await client.wait_for("unharmed", 9)
+            assert [event["text"] for event in client.of("msg")] == ["before", "0", "1", "2"]
+    assert node.metric("c2c_dropped_payloads_total") == dropped + 9
+
+
 # Handshakes
 
 

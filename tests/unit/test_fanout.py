@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from c2c.codec import CommandModels, JsonCodec
-from c2c.errors import CloseCode
+from c2c.errors import CloseCode, RoomNotFound
 from c2c.events import CONNECTION_COMMANDS, Position
 from c2c.fanout import LocalRoom, Member, Verdict
+from c2c.hub import Hub
+from c2c.metrics import Metrics
 from c2c.outbox import Encoding, Framing
+from c2c.rooms import default_kinds
+from c2c.settings import Settings
+from c2c.store import HistoryPage, Joined, LogPage, Profile
+from tests.support import eventually
 
 _CODEC = JsonCodec(CommandModels(CONNECTION_COMMANDS, 32))
 LANES = (Encoding(_CODEC, Framing.BARE), Encoding(_CODEC, Framing.STREAM))
@@ -356,6 +365,87 @@ def test_settling_after_forgetting_waits_for_the_new_position() -> None:
     assert inbox.seqs == []
 
 
+# The hub, when a room was lost under its members
+
+
+@dataclass
+class FakeStore:
+    """Redis as the hub sees it, with one room; `gate` holds joins up."""
+
+    epoch: str = EPOCH
+    lost: bool = False
+    joins: list[str] = field(default_factory=list)
+    shortened: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def join(self, room_id: str, profile: Profile, connection_id: str) -> Joined:
+        self.joins.append(profile.user_id)
+        await self.gate.wait()
+        return Joined(Position(self.epoch, 0), "chat", "creator", [profile.user_id])
+
+    async def shorten_lease(self, room_id: str, user_id: str, connection_id: str) -> None:
+        self.shortened.append(user_id)
+
+    async def touch_user(self, profile: Profile, connection_ids: Iterable[str], room_id: str = "") -> str:
+        return "online"
+
+    async def presence_of(self, user_ids: list[str]) -> dict[str, str]:
+        return dict.fromkeys(user_ids, "online")
+
+    async def read_history(self, room_id: str, before: int, limit: int) -> HistoryPage:
+        return HistoryPage(Position(self.epoch, 0), [], False)
+
+    async def read_log(self, room_id: str, after: int, limit: int) -> LogPage:
+        if self.lost:
+            raise RoomNotFound
+        return LogPage(Position(self.epoch, 0), [])
+
+
+class FakeRelay:
+    async def subscribe(self, room_id: str) -> None: ...
+
+    def unsubscribe(self, room_id: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class FakePeer:
+    connection_id: str
+    profile: Profile
+    outbox: Inbox
+
+
+async def test_members_who_go_while_a_lost_room_is_restored_keep_nobody_from_their_new_state() -> None:
+    store: Any = FakeStore()
+    store.gate.set()
+    relay: Any = FakeRelay()
+    hub = Hub(Settings(), store, relay, default_kinds(), [_CODEC], Metrics())
+    peers = [FakePeer(f"c{n}", Profile(f"u{n}", f"u{n}", ""), Inbox()) for n in range(250)]
+    members = [await hub.join(peer, "r", None, None) for peer in peers]
+
+    store.gate.clear()
+    store.joins.clear()
+    store.lost, store.epoch = True, "new"
+    hub.lost("r")
+    await eventually(lambda: store.joins)
+    gone = {int(name.removeprefix("u")) for name in store.joins[:40:2]} | {249}
+    for number in gone:
+        hub.detach(members[number], "r")
+    store.lost = False
+    store.gate.set()
+
+    def joined(number: int) -> list[str]:
+        frames = [json.loads(frame) for frame in peers[number].outbox.got]
+        return [frame["epoch"] for frame in frames if frame["t"] == "joined"]
+
+    stayed = [number for number in range(250) if number not in gone]
+    await eventually(lambda: all(joined(number) == [EPOCH, "new"] for number in stayed), 5, "a new state for all")
+    assert all(joined(number) == [EPOCH] for number in gone)
+    # Who went after its join had been sent has a lease again, and nobody else to end it.
+    rejoined = {name for name in store.joins if int(name.removeprefix("u")) in gone}
+    await eventually(lambda: rejoined <= set(store.shortened), 5, "the leases of who went")
+    await hub.aclose()
+
+
 # Whatever comes when
 
 
@@ -445,7 +535,7 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@hypothesis.settings(max_examples=600, deadline=None)
 @given(st.integers(0, 5), st.lists(_steps, max_size=60))
 def test_everybody_gets_everything_behind_the_snapshot_once_and_in_order(
     start: int, steps: list[tuple[object, ...]]
