@@ -10,15 +10,17 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from c2c.errors import C2CError
+from c2c.errors import C2CError, Forbidden
 from c2c.http import health, pages, rooms, stream
-from c2c.http.envelope import on_error
+from c2c.http.envelope import failure, on_error
 from c2c.node import Node
 from c2c.session import websocket_endpoint
-from c2c.settings import Settings
+from c2c.settings import Settings, is_loopback
 from c2c.wire import WireProtocol
 
 _PING_S: Final = 10.0
@@ -30,12 +32,36 @@ class Application(Starlette):
     """Starlette for REST. The WebSocket has one path and no use for routing and middleware, which cost each connection
     as much as its sign-in."""
 
+    _dev_mode = False
+
+    def serve_this_machine_only(self, only: bool) -> None:
+        """In auth mode `dev` everybody is who they say: no page from elsewhere may be among them."""
+        self._dev_mode = only
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] == "/ws":
+        if scope["type"] != "lifespan" and self._dev_mode and not _for_this_machine(scope):
+            scope["app"] = self
+            await _refuse_host(scope)(scope, receive, send)
+        elif scope["type"] == "websocket" and scope["path"] == "/ws":
             scope["app"] = self
             await websocket_endpoint(WebSocket(scope, receive, send))
         else:
             await super().__call__(scope, receive, send)
+
+
+def _for_this_machine(scope: Scope) -> bool:
+    """Whether the Host is a loopback name. A page may point its own name to this machine (DNS rebinding), and then its
+    requests come from here, but not with our name."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return is_loopback(name.strip("[]"))
+
+
+def _refuse_host(scope: Scope) -> Response:
+    error = Forbidden(reason="host: auth mode dev serves this machine only")
+    if scope["type"] == "http":
+        return failure(Request(scope), error)
+    return JSONResponse({"code": error.code, **error.details}, error.http_status)
 
 
 def create_app(settings: Settings) -> Application:
@@ -54,6 +80,7 @@ def create_app(settings: Settings) -> Application:
         lifespan=lifespan,
     )
     app.state.node = node
+    app.serve_this_machine_only(settings.auth == "dev")
     return app
 
 

@@ -32,6 +32,7 @@ class Verdict(Enum):
     OLD = auto()
     GAP = auto()
     OTHER_EPOCH = auto()
+    CONTRADICTS = auto()  # another event than the one that was passed on under this seq
     HELD = auto()
     NO_EVENT = auto()
 
@@ -152,7 +153,8 @@ class LocalRoom:
         if found.epoch != self.position.epoch:
             return Verdict.OTHER_EPOCH
         if found.seq <= self.position.seq:
-            return Verdict.OLD
+            same_seq = found.seq == self.position.seq and self.last_event is not None
+            return Verdict.CONTRADICTS if same_seq and payload != self.last_event else Verdict.OLD
         if found.seq > self.position.seq + 1:
             self._hold(payload)
             return Verdict.GAP

@@ -157,8 +157,13 @@ class Hub:
     ) -> None:
         """From the join script to live. Tried again when the room changes its epoch on the way."""
         for _ in range(_ATTEMPTS):
-            peer = self._peers[member]
+            peer = self._peers.get(member)
+            if peer is None:
+                return
             joined = await self._store.join(room.room_id, peer.profile, peer.connection_id)
+            if member not in self._peers:  # gone meanwhile, and has said goodbye to a lease that we just renewed
+                await self._store.shorten_lease(room.room_id, member.user_id, member.connection_id)
+                return
             if room.position is None:
                 room.kind, room.creator = joined.kind, joined.creator
                 self._after(room, room.adopt(joined.position))
@@ -167,7 +172,7 @@ class Hub:
                 self._repair_soon(room)
                 await asyncio.sleep(_REPAIR_WAIT_S)
                 continue
-            if await self._show(room, member, joined, since, command_id, forced_reason):
+            if await self._show(room, member, peer.profile, joined, since, command_id, forced_reason):
                 return
         raise ServiceUnavailable(retryAfterMs=1000)
 
@@ -175,13 +180,14 @@ class Hub:
         self,
         room: LocalRoom,
         member: Member,
+        profile: Profile,
         joined: Joined,
         since: Since | None,
         command_id: str | None,
         forced_reason: str | None,
     ) -> bool:
         """Send `joined` and what belongs behind it; false when the room changed its epoch meanwhile."""
-        profile, position = self._peers[member].profile, joined.position
+        position = joined.position
         touched = self._store.touch_user(profile, [member.connection_id], room.room_id)
         presence = self._store.presence_of(joined.members)
         reason, missed, snapshot = await self._content(room.room_id, joined, since, forced_reason)
@@ -252,9 +258,15 @@ class Hub:
         room = self._rooms.get(room_id)
         if room is None:
             return
+        try:
+            # Anybody with Redis may publish: what is no JSON must not reach a client, whatever it begins like.
+            message = from_json(payload, allow_inf_nan=False)
+        except ValueError:
+            self._metrics.dropped.labels("not JSON").inc()
+            return
         verdict = room.offer(payload)
         if verdict is Verdict.NO_EVENT:
-            self._deliver_unlogged(room, payload)
+            self._deliver_unlogged(room, payload, message)
         else:
             self._after(room, [verdict])
 
@@ -297,16 +309,16 @@ class Hub:
                 self._flush_soon(room)
             elif verdict is Verdict.GAP or verdict is Verdict.OTHER_EPOCH:
                 self._repair_soon(room)
+            elif verdict is Verdict.CONTRADICTS:
+                self._repair_soon(room, check_last=True)
 
-    def _deliver_unlogged(self, room: LocalRoom, payload: bytes) -> None:
+    def _deliver_unlogged(self, room: LocalRoom, payload: bytes, message: object) -> None:
         """Pass on what somebody published by hand if it is a JSON object without seq that every codec can carry."""
         try:
-            message = from_json(payload, allow_inf_nan=False)
             for codec in self._codecs:
                 codec.encode_event(payload)
         except (ValueError, OverflowError):
-            self._metrics.dropped.labels("not JSON").inc()
-            return
+            message = None
         if not isinstance(message, dict) or "seq" in message or len(payload) > self._settings.outbox_bytes // 2:
             self._metrics.dropped.labels("no event").inc()
             return
@@ -328,7 +340,10 @@ class Hub:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, set()
         for room in dirty:
-            self._flush_room(room)
+            try:
+                self._flush_room(room)
+            except Exception:  # one room's defect must not silence the others
+                log.exception("a flush failed")
 
     def _flush_room(self, room: LocalRoom) -> None:
         """Write what a room has to write, then let it rest for twice as long as that took, 25 ms at most.
@@ -439,9 +454,10 @@ class Hub:
 
     async def _restore(self, room: LocalRoom, members: list[Member], reason: str) -> None:
         for start in range(0, len(members), _TOGETHER):
-            await asyncio.gather(
-                *[self._restore_member(room, member, reason) for member in members[start : start + _TOGETHER]]
-            )
+            batch = [self._restore_member(room, member, reason) for member in members[start : start + _TOGETHER]]
+            for result in await asyncio.gather(*batch, return_exceptions=True):
+                if isinstance(result, Exception):
+                    log.error("a member could not be restored", exc_info=result)
 
     async def _restore_member(self, room: LocalRoom, member: Member, reason: str) -> None:
         while member in self._peers and not member.outbox.closed:

@@ -35,7 +35,9 @@ class LocalUsers:
         self._slots: list[dict[str, tuple[Profile, set[str]]]] = [{} for _ in range(slots)]
 
     def add(self, profile: Profile, connection_id: str) -> None:
-        self._slot(profile.user_id).setdefault(profile.user_id, (profile, set()))[1].add(connection_id)
+        slot = self._slot(profile.user_id)
+        _, connections = slot.get(profile.user_id, (profile, set()))
+        slot[profile.user_id] = (profile, connections | {connection_id})
 
     def remove(self, user_id: str, connection_id: str) -> None:
         slot = self._slot(user_id)

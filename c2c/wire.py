@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from c2c.errors import CloseCode
@@ -19,16 +20,11 @@ from c2c.outbox import Encoding
 EXTENSION: Final = "c2c.wire"
 _CLOSE_TIMEOUT_S: Final = 10.0
 _INVALID_DATA: Final = 1007
+_FRAGMENTS_MAX: Final = 1000
 
 
-class Wire(Protocol):
-    """What a connection's transport can do for an outbox."""
-
-    def accept(self, subprotocol: str | None) -> None:
-        """Complete the handshake."""
-
-    async def receive(self) -> Any:
-        """The next ASGI message."""
+class Writer(Protocol):
+    """The way out of a connection, for an outbox."""
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport, at once."""
@@ -38,6 +34,16 @@ class Wire(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame behind what was written, and cut the connection if that is not read in time."""
+
+
+class Wire(Writer, Protocol):
+    """A connection without ASGI in between, for a session."""
+
+    def accept(self, subprotocol: str | None) -> None:
+        """Complete the handshake."""
+
+    async def receive(self) -> Any:
+        """The next ASGI message."""
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
@@ -73,6 +79,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
             # A handshake that can't be parsed (too many headers, too long a line) would stay open for ever.
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.transport.close()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= _FRAGMENTS_MAX:  # empty fragments add nothing to the size that is limited
+            self.frames = []
+            self.close(CloseCode.TOO_BIG, "too many fragments")
+            return
+        super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         """As the base class, but text that is not UTF-8 ends the connection without a traceback in the log."""
@@ -111,9 +124,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
 
 class WireOutbox:
-    """An outbox on a `Wire`: bounded by the transport's own buffer."""
+    """An outbox on a `Writer`: bounded by the transport's own buffer."""
 
-    def __init__(self, wire: Wire, encoding: Encoding, limit_bytes: int, on_overflow: Callable[[], None]) -> None:
+    def __init__(self, wire: Writer, encoding: Encoding, limit_bytes: int, on_overflow: Callable[[], None]) -> None:
         self.encoding = encoding
         self.closed = False
         self._wire = wire

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from c2c.auth import Principal, dev_principal
+from c2c.auth import Principal, dev_principal, origin_allowed
 from c2c.errors import (
     BadFrame,
     BadValue,
     C2CError,
+    Forbidden,
     Internal,
     MethodNotAllowed,
     RateLimited,
@@ -144,10 +145,13 @@ def bad_value(wrong: ValidationError, field: str | None = None) -> BadValue:
 async def caller(request: Request, dev_name: str | None = None) -> Principal:
     """Who is calling, by `Authorization: Bearer`; their rate is limited as that of a connection.
 
-    In auth mode `dev` the header may be missing: then it is `dev_name`, else a guest. Raises Unauthorized,
-    RateLimited.
+    In auth mode `dev` the header may be missing: then it is `dev_name`, else a guest. Raises Unauthorized, Forbidden
+    (a page of a foreign origin), RateLimited.
     """
     node = node_of(request)
+    headers = request.headers
+    if not origin_allowed(headers.get("origin"), headers.get("host"), node.settings.allowed_origins):
+        raise Forbidden(reason="origin")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         principal = await node.authenticator.authenticate(token.strip())

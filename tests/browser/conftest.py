@@ -15,10 +15,15 @@ from playwright.async_api import Browser, async_playwright
 from tests.browser.person import Person
 from tests.support import NodeProcess
 
-_ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
-    "--no-first-run"
-).split()
+_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 Visit: TypeAlias = Callable[..., Awaitable[Person]]
 

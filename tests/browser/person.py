@@ -28,7 +28,11 @@ class Person:
 
     def _listen(self, message: ConsoleMessage) -> None:
         # The browser itself logs failed requests; those are what many tests are about.
-        if message.type == "error" and "Failed to load resource" not in message.text and "WebSocket" not in message.text:
+        if (
+            message.type == "error"
+            and "Failed to load resource" not in message.text
+            and "WebSocket" not in message.text
+        ):
             self.errors.append(f"console: {message.text}")
 
     async def faults(self) -> list[str]:

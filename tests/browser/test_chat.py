@@ -75,7 +75,9 @@ async def test_a_status_published_by_hand_changes_the_dot(
     room = node.open_room("abc12345", "kim")
     kim = await visit(node, f"/chat/{room}", "kim")
     await kim.is_in()
-    redis_server.client.publish(f"chan:{room}", f'{{"t":"user:status","roomId":"{room}","userId":"kim","status":"away"}}')
+    redis_server.client.publish(
+        f"chan:{room}", f'{{"t":"user:status","roomId":"{room}","userId":"kim","status":"away"}}'
+    )
     await expect(kim.page.locator(".people .status.away")).to_have_count(1)
     redis_server.client.publish(f"chan:{room}", f'{{"t":"msg","roomId":"{room}","from":"ops","text":"by hand"}}')
     await kim.sees("by hand")
@@ -175,9 +177,7 @@ async def test_a_message_has_4000_characters_at_most(start_node: StartNode, visi
     await kim.sees("👍" * 4000)
 
 
-async def test_a_refused_message_can_be_sent_again_or_discarded(
-    start_node: StartNode, visit: Visit
-) -> None:
+async def test_a_refused_message_can_be_sent_again_or_discarded(start_node: StartNode, visit: Visit) -> None:
     node = start_node()
     room = node.open_room("abc12345", "kim")
     kim = await visit(node, f"/chat/{room}", "kim", init=_REFUSING)
@@ -185,7 +185,9 @@ async def test_a_refused_message_can_be_sent_again_or_discarded(
     await kim.page.evaluate("window.refusing = true")
     for text in ("first", "second"):
         await kim.write(text)
-        await expect(kim.rows.filter(has_text=text)).to_have_class("row failed" if text == "second" else "row head failed")
+        await expect(kim.rows.filter(has_text=text)).to_have_class(
+            "row failed" if text == "second" else "row head failed"
+        )
     await expect(kim.rows.first).to_contain_text("Not sent. You are not allowed to do this.")
     await kim.page.evaluate("window.refusing = false")
     await kim.rows.filter(has_text="second").get_by_role("button", name="Discard").click()
@@ -226,7 +228,9 @@ async def test_recent_rooms_are_listed_and_can_be_removed(start_node: StartNode,
     for number in range(12):
         await kim.page.goto(f"/chat/room{number}")
         await kim.is_in()
-        await expect(kim.page.get_by_role("heading", level=1)).to_have_text(f"Title {number}" if number % 2 else f"room{number}")
+        await expect(kim.page.get_by_role("heading", level=1)).to_have_text(
+            f"Title {number}" if number % 2 else f"room{number}"
+        )
     await kim.page.goto("/")
     names = kim.page.locator(".recent .name")
     expected = [f"Title {number}" if number % 2 else f"room{number}" for number in range(11, 1, -1)]

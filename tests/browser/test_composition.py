@@ -91,9 +91,7 @@ async def test_a_line_break_without_a_clean_keydown_sends_too(start_node: StartN
 
 
 @pytest.mark.parametrize("end_first", [True, False])
-async def test_the_orders_of_chrome_and_safari_send_once(
-    start_node: StartNode, visit: Visit, end_first: bool
-) -> None:
+async def test_the_orders_of_chrome_and_safari_send_once(start_node: StartNode, visit: Visit, end_first: bool) -> None:
     """Safari ends the composition before the keydown, Chrome after it. Both may break the line before it has ended."""
     node, kim, _ = await _person(start_node, visit)
     async with talk(node.ws_url) as lee:

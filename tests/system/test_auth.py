@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import ValidationError
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from c2c.auth import Authenticator
 from c2c.errors import ServiceUnavailable, Unauthorized
@@ -766,3 +767,22 @@ async def _said_by_rest(node: NodeProcess, client: Talker) -> str:
     assert node.request("POST", "/api/rooms/dev/events", {"t": "msg", "text": "hi"})[0] == 200
     said = await client.wait_for("msg")
     return str(said["from"])
+
+
+# Auth mode dev
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "10.0.0.1", "", "localhost.evil.example"])
+async def test_in_dev_mode_a_page_that_points_its_name_to_this_machine_gets_nothing(
+    redis_of_module: RedisServer, host: str
+) -> None:
+    with NodeProcess(redis_of_module.url) as node:
+        for path in ("/", "/api/rooms", "/api/config"):
+            status, answer = node.request("GET", path, headers={"Host": host})
+            assert (status, answer["error"]["code"]) == (403, "FORBIDDEN")
+        with pytest.raises(InvalidStatus) as refused:
+            async with talk(node.ws_url, additional_headers={"Host": host, "Origin": f"http://{host}"}):
+                pass
+        assert refused.value.response.status_code == 403
+        for own in ("localhost", f"localhost:{node.port}", "127.0.0.1", "[::1]:80"):
+            assert node.request("GET", "/api/config", headers={"Host": own})[0] == 200

@@ -47,7 +47,7 @@ def node(running_node: NodeProcess) -> Iterator[NodeProcess]:
     before = running_node.log.count("Traceback")
     yield running_node
     with contextlib.closing(socket.create_connection(("127.0.0.1", running_node.port))) as plain:
-        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
         assert plain.recv(KIB).startswith(b"HTTP/1.1 200 ")
     tracebacks = running_node.log.split("Traceback")[before + 1 :]
     assert tracebacks == [], tracebacks[0][-2000:]
@@ -617,8 +617,8 @@ async def test_what_is_published_with_the_head_of_an_event_and_no_json_is_droppe
 @pytest.mark.parametrize(
     ("request_", "statuses"),
     [
-        (lambda n: b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", (404, 426)),
-        (lambda n: b"POST /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", (404, 405)),
+        (lambda n: b"GET /ws HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n", (404, 426)),
+        (lambda n: b"POST /ws HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", (404, 405)),
         (lambda n: handshake(n, start=b"POST /ws HTTP/1.1"), (400, 404, 405)),
         (lambda n: handshake(n, start=b"GET /nope HTTP/1.1"), (403, 404)),
         (lambda n: handshake(n, drop=b"Sec-WebSocket-Key"), (400,)),

@@ -112,7 +112,7 @@ class Server(Process):
     def get(self, path: str) -> tuple[int, str]:
         """One request over a connection of its own, so that any worker may take it."""
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
         return int(answer.split(" ", 2)[1]), answer.partition("\r\n\r\n")[2]
 
@@ -120,7 +120,7 @@ class Server(Process):
         body = json.dumps({"roomId": room_id, "creatorName": creator}).encode()
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
             connection.sendall(
-                b"POST /api/rooms HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                b"POST /api/rooms HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\nContent-Type: application/json\r\n"
                 + f"Content-Length: {len(body)}\r\n\r\n".encode()
                 + body
             )

@@ -208,7 +208,7 @@ class _NeverReads:
         host, port = self._url.removeprefix("ws://").removesuffix("/ws").split(":")
         self._reader, self._writer = await asyncio.open_connection(host, int(port), limit=4096)
         self._writer.write(
-            b"GET /ws HTTP/1.1\r\nHost: c2c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         assert b"101" in await self._reader.readuntil(b"\r\n\r\n")

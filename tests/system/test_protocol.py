@@ -408,6 +408,26 @@ async def test_what_the_client_gets_is_what_stands_in_the_log_and_on_the_channel
     channel.close()
 
 
+async def test_who_was_swept_while_connected_is_a_member_again_before_a_message_is_taken(
+    speak: Speak, room: str, redis_of_module: RedisServer
+) -> None:
+    async with speak() as watcher, speak() as client:
+        await watcher.join(room, "watcher")
+        await client.join(room, "kim")
+        redis: Any = redis_of_module.client
+        redis.zrem(
+            f"room:{room}:leases", *[lease for lease in redis.zrange(f"room:{room}:leases", 0, -1) if "kim/" in lease]
+        )
+        redis.srem(f"room:{room}:members", "kim")
+        redis.hdel(f"room:{room}:connections", "kim")
+        ack = await client.ask("msg", roomId=room, text="still here")
+        assert ack["t"] == "ack"
+        assert redis.sismember(f"room:{room}:members", "kim")
+        await watcher.wait_for("msg")
+        told = [event["t"] for event in watcher.events()]
+        assert told == ["user_joined", "user_joined", "msg"]
+
+
 # History
 
 

@@ -389,7 +389,7 @@ def test_a_body_of_64_kib_is_taken_and_one_byte_more_is_413(
 def test_a_body_without_end_is_413_before_it_ends(node: NodeProcess) -> None:
     with closing(socket.create_connection(("127.0.0.1", node.port), timeout=10)) as client:
         client.sendall(
-            b"POST /api/rooms HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /api/rooms HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n" % (40 * KIB, b" " * 40 * KIB) * 2
         )
         assert client.recv(KIB).startswith(b"HTTP/1.1 413 ")
@@ -541,7 +541,7 @@ async def test_a_stream_of_somebody_who_is_gone_before_it_begins_leaves_nothing_
 ) -> None:
     """Presence is renewed for whom the node believes to be here: a ghost would be online for ever."""
     request = (
-        f'GET /api/stream?rooms=[{{"roomId":"{room}"}}] HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ghost\r\n\r\n'
+        f'GET /api/stream?rooms=[{{"roomId":"{room}"}}] HTTP/1.1\r\nHost: [::1]\r\nAuthorization: Bearer ghost\r\n\r\n'
     ).replace('"', "%22")
     for n in range(150):
         with closing(socket.create_connection(("127.0.0.1", node.port))) as impatient:

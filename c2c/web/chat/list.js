@@ -18,6 +18,8 @@ import { Unread } from './timeline.js';
 const ROWS = 400;
 const STEP = 50;
 const STICKY_PX = 80;
+/** Rows are added before one comes to where they end: so many screens. */
+const SOON = 2;
 const UNREAD_MARGIN_PX = 16;
 
 export class MessageList {
@@ -35,6 +37,7 @@ export class MessageList {
     this.to = timeline.end;
     this.pinned = true;
     this.drawnToEnd = true;
+    this.size = '';
     this.loading = false;
     this.frame = 0;
     /** @type {Map<string, {element: HTMLElement, look: string}>} */
@@ -79,6 +82,7 @@ export class MessageList {
   /** The messages held are others now. */
   replaced() {
     this.pinned = true;
+    this.size = '';
     this.unread.clear();
     this.from = this.to = this.timeline.end;
     this.update();
@@ -91,13 +95,14 @@ export class MessageList {
 
   toEnd() {
     this.pinned = true;
+    this.size = '';
     this.unread.read();
     this.update();
   }
 
   scrolled() {
-    this.look();
-    this.update();
+    const room = this.look();
+    if (this.wantsToMove(room)) this.update();
   }
 
   /** Draws in the next frame what has changed until then. A hidden page draws nothing. */
@@ -112,26 +117,39 @@ export class MessageList {
 
   draw() {
     const anchor = this.pinned ? undefined : this.anchor();
-    const moved = this.moveWindow(this.room());
+    this.moveWindow(this.room());
     this.timeline.trim(this.from);
     this.drawEdge();
     this.drawRows();
-    if (anchor) this.scroller.scrollTop += textTop(anchor.row) - anchor.top;
-    else if (this.pinned) this.scroller.scrollTop = this.endTop();
     this.drawnToEnd = this.to >= this.timeline.end;
-    this.look();
-    if (moved) this.update();
+    this.place(anchor);
+    if (this.wantsToMove(this.look())) this.update();
+  }
+
+  /**
+   * Keeps the place after the rows have changed. Written only if need be: any write ends a smooth scroll.
+   * @param {{row: Element, top: number} | undefined} anchor
+   */
+  place(anchor) {
+    const { scroller } = this;
+    const moved = anchor ? textTop(anchor.row) - anchor.top : 0;
+    if (Math.abs(moved) >= 0.5) scroller.scrollTop += moved;
+    const size = `${scroller.scrollHeight} ${scroller.clientHeight}`;
+    if (this.pinned && size !== this.size) scroller.scrollTop = this.endTop();
+    this.size = size;
   }
 
   /** Where is one now, and what follows from it. */
   look() {
-    const { before, after, afterPx } = this.room();
+    const room = this.room();
+    const { before, after, afterPx } = room;
     this.pinned = this.drawnToEnd && afterPx <= STICKY_PX;
     if (this.watched) this.unread.read();
     this.drawPill(after);
     this.actions.unread(this.unread.count);
     const atOldest = this.from <= this.timeline.start;
     if (atOldest && before < 3 && this.timeline.more && !this.loading) this.actions.loadOlder();
+    return room;
   }
 
   /** The first row whose text begins in view, and where it stands. */
@@ -157,23 +175,28 @@ export class MessageList {
   }
 
   /**
+   * Whether there are messages beyond the rows on a side where the rows soon end.
+   * @param {{before: number, after: number}} room
+   */
+  wantsToMove({ before, after }) {
+    return (before < SOON && this.from > this.timeline.start) || (after < SOON && this.to < this.timeline.end);
+  }
+
+  /**
    * Chooses which of the messages held are drawn.
    * @param {{before: number, after: number}} room
-   * @returns {boolean} whether it may have to move on in the next frame
    */
   moveWindow({ before, after }) {
     const { start, end } = this.timeline;
-    const former = this.from;
     if (this.pinned) this.moveToEnd();
-    if (before < 2 && this.from > start) {
+    if (before < SOON && this.from > start) {
       this.from = Math.max(start, this.from - STEP);
       if (!this.pinned) this.to = Math.min(this.to, this.from + ROWS);
-    } else if (after < 2 && this.to < end) {
+    } else if (after < SOON && this.to < end) {
       this.to = Math.min(end, this.to + STEP);
       this.from = Math.max(this.from, this.to - ROWS);
     }
     this.to = Math.min(this.to, end);
-    return this.from < former;
   }
 
   /** To the newest; when a hidden page was sent many, to the first of them. */

@@ -110,17 +110,28 @@ class Conversation {
       toast('info', 'chat.replaced');
     });
     room.on('closed', ({ error }) => showNoRoom(error.code));
-    room.on('user_joined', ({ userId, username }) => {
+    this.about('user_joined', (userId, { username }) => {
       this.people.nameIs(userId, username);
       this.people.joined(userId);
     });
-    room.on('user_left', ({ userId }) => {
+    this.about('user_left', (userId) => {
       this.people.left(userId);
       this.typists.typing(userId, false);
     });
-    room.on('user:status', ({ userId, status }) => this.people.statusIs(String(userId), status));
-    room.on('typing', ({ userId, typing }) => {
-      if (userId !== this.me.userId) this.typists.typing(String(userId), typing === true);
+    this.about('user:status', (userId, { status }) => this.people.statusIs(userId, status));
+    this.about('typing', (userId, { typing }) => {
+      if (userId !== this.me.userId) this.typists.typing(userId, typing === true);
+    });
+  }
+
+  /**
+   * Events about a person. Anybody with redis-cli can publish some that name none.
+   * @param {string} type
+   * @param {(userId: string, event: import('../c2c.js').RoomEvent) => void} listener
+   */
+  about(type, listener) {
+    this.room.on(type, (event) => {
+      if (typeof event.userId === 'string') listener(event.userId, event);
     });
   }
 

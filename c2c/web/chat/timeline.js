@@ -10,6 +10,7 @@
  * @property {string} name
  * @property {string} text
  * @property {number} at ms since 1970
+ * @property {string} day on which it was here
  * @property {number} [seq] its place in the log; missing on its way there, and when it was published by hand
  * @property {string} [id] the command's id, while on its way
  * @property {'sending' | 'failed'} [state]
@@ -159,7 +160,8 @@ export class Timeline {
    */
   onItsWay({ id, command, state, code }) {
     const at = this.pending.find((message) => message.id === id)?.at ?? Math.max(Date.now(), this.logged.at(-1)?.at ?? 0);
-    return { key: id, id, from: this.me.userId, name: this.me.name, text: String(command.text), at, state, code };
+    const { userId, name } = this.me;
+    return { key: id, id, from: userId, name, text: String(command.text), at, day: dayOf(at), state, code };
   }
 
   /**
@@ -177,7 +179,8 @@ export class Timeline {
    */
   messageOf({ t, seq, epoch, from, username, text, timestamp, by }) {
     if (t !== 'msg' || typeof text !== 'string') return undefined;
-    const at = Date.parse(String(timestamp));
+    const parsed = Date.parse(String(timestamp));
+    const at = Number.isNaN(parsed) ? Date.now() : parsed;
     const author = typeof from === 'string' ? from : '?';
     if (author === this.me.userId && typeof by === 'string') this.settled.add(by);
     return {
@@ -187,7 +190,8 @@ export class Timeline {
       from: author,
       name: typeof username === 'string' && username ? username : author,
       text,
-      at: Number.isNaN(at) ? Date.now() : at,
+      at,
+      day: dayOf(at),
     };
   }
 }
@@ -207,7 +211,12 @@ export function continues(previous, message) {
  * @param {Message} message
  */
 export function startsDay(previous, message) {
-  return !previous || new Date(previous.at).toDateString() !== new Date(message.at).toDateString();
+  return previous?.day !== message.day;
+}
+
+/** @param {number} at */
+function dayOf(at) {
+  return new Date(at).toDateString();
 }
 
 /** What came while nobody was looking: how much, and where it begins. */

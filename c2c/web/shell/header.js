@@ -108,7 +108,7 @@ class Header extends HTMLElement {
 
 function languageSwitch() {
   const buttons = LANGUAGES.map((name) => {
-    const [short, long] = name === 'ko' ? ['한', '한국어'] : ['EN', 'English'];
+    const [short, long] = name === 'ko' ? ['한', '한국어'] : ['EN', 'EN (English)'];
     return h('button', { type: 'button', lang: name, 'aria-label': long, onclick: () => setLanguage(name) }, short);
   });
   const press = () => {
