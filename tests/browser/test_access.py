@@ -25,7 +25,7 @@ async def test_axe_finds_nothing_on_any_page(start_node: StartNode, visit: Visit
     options: dict[str, Any] = {"color_scheme": scheme, "locale": locale, "bypass_csp": True, "reduced_motion": "reduce"}
     stranger = await visit(node, "/", **options)
     await _check(stranger, "landing, nobody signed in")
-    await stranger.page.locator(".account button").click()
+    await stranger.page.locator(".account > button").click()
     await _check(stranger, "sign-in box")
 
     kim = await visit(node, "/chat/nosuchroom", "kim", **options)
@@ -41,7 +41,7 @@ async def test_axe_finds_nothing_on_any_page(start_node: StartNode, visit: Visit
             await kim.page.set_viewport_size({"width": width, "height": 800})
             await _check(kim, f"chat, {width} px")
         await kim.page.locator("[aria-controls=people]").click()
-        await kim.page.locator(".account button").click()
+        await kim.page.locator(".account > button").click()
         await _check(kim, "chat with its menu open")
         await _show_toasts(kim)
         await _check(kim, "chat with toasts")
@@ -130,7 +130,7 @@ async def test_the_log_is_scrolled_and_messages_are_retried_by_keyboard(start_no
     node.open_room("abc12345", "lee")
     kim = await visit(node, "/chat/abc12345", "kim", init=_REFUSING)
     await kim.is_in()
-    for number in range(40):
+    for number in range(80):
         await kim.write(f"message {number}")
     await kim.page.evaluate("window.refusing = true")
     await kim.write("refused")

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
 from tests.conftest import StartNode
-from tests.support import RedisServer
+from tests.support import RedisServer, eventually
 
 _EVIL = "<img src=x onerror=\"window.hurt='yes'\">"
 _ALSO_EVIL = "<script>window.hurt='yes'</script><svg onload=\"window.hurt='yes'\">{{7*7}}${7*7}javascript:alert(1)"
@@ -81,6 +81,6 @@ async def test_the_policy_would_report_and_stop_inline_code(start_node: StartNod
       image.src = 'https://example.org/pixel.png';
       document.body.append(image);
     }""")
-    await kim.page.wait_for_function("window.violations.length >= 2")
+    await eventually(lambda: kim.page.evaluate("window.violations.length >= 2"))
     await kim.page.evaluate("window.violations.length = 0")
     kim.errors.clear()

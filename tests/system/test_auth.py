@@ -347,6 +347,11 @@ def test_the_creator_is_who_the_token_names_whatever_the_body_says(
     assert redis_of_module.client.smembers("room:whose:members") == {"kim"}
 
 
+def test_in_jwt_mode_a_node_answers_to_every_name(node: NodeProcess) -> None:
+    for host in ("c2c.example", "10.0.0.1:80", "localhost"):
+        assert node.request("GET", "/healthz", headers={"Host": host})[0] == 200
+
+
 # Keys of two halves
 
 

@@ -611,6 +611,33 @@ async def test_what_is_published_with_the_head_of_an_event_and_no_json_is_droppe
     assert node.metric("c2c_dropped_payloads_total") == dropped + 9
 
 
+async def test_an_event_forged_under_the_next_seq_does_not_hide_the_real_one(
+    node: NodeProcess, redis_of_module: RedisServer
+) -> None:
+    """The forgery is passed on, for it is well made; the real event gives it away and everybody begins anew."""
+    node.open_room("well-forged")
+    async with talk(node.ws_url) as text, speak_to(node.ws_url, MSGPACK) as packed:
+        await text.join("well-forged", "kim")
+        await packed.join("well-forged", "lee")
+        place = await text.ask("msg", roomId="well-forged", text="before")
+        forged = {
+            "seq": place["seq"] + 1,
+            "epoch": place["epoch"],
+            "roomId": "well-forged",
+            "t": "msg",
+            "text": "forged",
+        }
+        redis_of_module.client.publish("chan:well-forged", json.dumps(forged, separators=(",", ":")))
+        assert (await text.ask("msg", roomId="well-forged", text="real"))["t"] == "ack"
+        for client in (text, packed):
+            anew = await client.wait_for("joined", 2)
+            assert (anew["recovered"], anew["epoch"] != place["epoch"]) == (False, True)
+            assert [message["text"] for message in anew["state"]["messages"]] == ["before", "real"]
+        await packed.ask("msg", roomId="well-forged", text="after")
+        for client in (text, packed):
+            await eventually(lambda client=client: client.of("msg")[-1].get("text") == "after")
+
+
 # Handshakes
 
 

@@ -723,3 +723,24 @@ async def test_only_listed_origins_and_the_nodes_own_may_connect(
     except InvalidStatus as refused:
         answered = refused.response.status_code
     assert answered == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:1", 101),
+        ("[::1]:1", 101),
+        ("127.0.0.2", 101),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example:1", 403),
+    ],
+)
+async def test_in_dev_mode_only_names_of_this_machine_are_served(node: NodeProcess, host: str, status: int) -> None:
+    """DNS rebinding: a page's own name, pointed to this machine, makes Origin and Host the same."""
+    _, port = node.url.removeprefix("http://").split(":")
+    try:
+        async with connect(f"ws://{host}/ws", host="127.0.0.1", port=int(port), origin=Origin(f"http://{host}")):
+            answered = 101
+    except InvalidStatus as refused:
+        answered = refused.response.status_code
+    assert answered == status

@@ -431,6 +431,37 @@ def test_who_can_not_be_told_is_401_and_hears_how_to_say_it(http: httpx.Client, 
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+EVERYWHERE = ("/api/rooms", "/api/rooms/x", "/api/rooms/x/events", '/api/stream?rooms=[{"roomId":"x"}]')
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null", "http://["])
+def test_a_page_of_another_origin_is_403_wherever_a_token_would_be_asked_for(http: httpx.Client, origin: str) -> None:
+    for path in EVERYWHERE:
+        assert refusal(http.get(path, headers={"Origin": origin}), 403, "FORBIDDEN") == {"reason": "origin"}
+    refusal(http.post("/api/rooms", headers={"Origin": origin}, json={"roomId": "stolen"}), 403, "FORBIDDEN")
+    refusal(http.get("/api/rooms/stolen"), 404, "ROOM_NOT_FOUND")
+
+
+def test_pages_of_ones_own_may_ask(http: httpx.Client, node: NodeProcess) -> None:
+    refusal(http.get("/api/rooms/x", headers={"Origin": node.url}), 404, "ROOM_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", ""]
+)
+def test_in_dev_mode_a_name_that_is_not_this_machines_is_403(http: httpx.Client, host: str) -> None:
+    """DNS rebinding: a page's own name, pointed to this machine, is the page's own origin."""
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    for path in (*EVERYWHERE, "/", "/healthz", "/metrics", "/nope"):
+        refusal(http.get(path, headers=headers), 403, "FORBIDDEN")
+    refusal(http.post("/api/rooms", headers=headers, json={}), 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080"])
+def test_in_dev_mode_every_name_of_this_machine_will_do(http: httpx.Client, host: str) -> None:
+    assert http.get("/healthz", headers={"Host": host}).status_code == 200
+
+
 def test_errors_speak_the_callers_language(http: httpx.Client) -> None:
     assert http.get("/api/rooms/nowhere").json()["message"] == "This room does not exist."
     korean = "존재하지 않는 방입니다."
@@ -440,14 +471,14 @@ def test_errors_speak_the_callers_language(http: httpx.Client) -> None:
 
 async def test_who_asks_too_fast_is_429_and_told_when_to_come_back(redis_of_module: RedisServer) -> None:
     with (
-        NodeProcess(redis_of_module.url, command_rate_per_s=20, command_burst=40) as node,
+        NodeProcess(redis_of_module.url, command_rate_per_s=5, command_burst=40) as node,
         httpx.Client(base_url=node.url, timeout=10) as http,
     ):
         hasty, calm = {"Authorization": "Bearer hasty"}, {"Authorization": "Bearer calm"}
-        answers = [get(http, "/api/rooms/x", headers=hasty) for _ in range(150)]
+        answers = [get(http, "/api/rooms/x", headers=hasty) for _ in range(100)]
         assert {answer.status_code for answer in answers[:40]} == {404}
         refused = next(answer for answer in answers if answer.status_code == 429)
-        assert 0 < refusal(refused, 429, "RATE_LIMITED")["retryAfterMs"] <= 51
+        assert 0 < refusal(refused, 429, "RATE_LIMITED")["retryAfterMs"] <= 201
         assert refused.headers["retry-after"] == "1"
         refusal(get(http, "/api/rooms/x", headers=calm), 404, "ROOM_NOT_FOUND")
         await asyncio.sleep(1)  # what was asked of us
@@ -702,13 +733,15 @@ async def test_metrics_show_what_waits_for_redis_while_it_hangs(
     start_node: StartNode, redis_server: RedisServer
 ) -> None:
     node = start_node(redis_timeout_s=30, canary_timeout_s=60)
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(talk(node.ws_url)) for _ in range(20)]
+    async with talk(node.ws_url) as client:
         redis_server.signal(signal.SIGSTOP)
+
+        async def more_waits() -> bool:
+            await client.send({"t": "hello", "token": "kim"})  # each is a call that nobody waits for
+            return samples(node, "c2c_store_queue")[""] >= 5
+
         try:
-            for n, client in enumerate(clients):
-                await client.send({"t": "hello", "token": f"user{n}"})
-            await eventually(lambda: samples(node, "c2c_store_queue")[""] >= 10, 5)
+            await eventually(more_waits)
         finally:
             redis_server.signal(signal.SIGCONT)
         await eventually(lambda: samples(node, "c2c_store_queue") == {"": 0})

@@ -154,14 +154,14 @@ def _nearly_commands(draw: st.DrawFn) -> dict[str, Any]:
     return message
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(_nearly_commands() | _anything)
 def test_both_codecs_judge_every_object_alike(message: object) -> None:
     """A client may change its codec and nothing else changes. Numbers keep their kind: 1.0 is no 1 in both."""
     assert verdict(JSON, json.dumps(message)) == verdict(MSGPACK, msgpack.packb(message))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\xdd\xff\xff\xff\xff")
 @example(b"\x91" * 60_000)
@@ -172,7 +172,7 @@ def test_no_bytes_make_the_msgpack_codec_fail_but_by_rejection(frame: bytes) -> 
     verdict(MSGPACK, frame)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200))
 @example(b"\xff\xfe")
 @example("[" * 60_000)
@@ -208,13 +208,13 @@ def _mutated(draw: st.DrawFn, frames: list[bytes]) -> bytes:
     return bytes(frame)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(_mutated([msgpack.packb(message) for message in VALID]))
 def test_no_mutation_of_a_msgpack_frame_makes_it_fail_but_by_rejection(frame: bytes) -> None:
     verdict(MSGPACK, frame)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(_mutated([to_json(message) for message in VALID]))
 def test_no_mutation_of_a_json_frame_makes_it_fail_but_by_rejection(frame: bytes) -> None:
     # Text frames come as str: what is no UTF-8 never gets here (RFC 6455, section 8.1).

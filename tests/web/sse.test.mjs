@@ -41,6 +41,7 @@ test('where the browser refuses the constructor, or has none, the stream is trie
   const refused = await inRoom({ mode: 'throw' });
   assert.equal(refused.server.sockets.length, 1);
   assert.equal(refused.c2c.connection.transport, 'sse');
+  await refused.clock.advance(8_000);
   const missing = await inRoom({ WebSocket: undefined });
   assert.equal(missing.c2c.connection.transport, 'sse');
 });

@@ -1,5 +1,5 @@
 /**
- * The messages on the screen: a window of at most 400 rows over those held, moved as one scrolls.
+ * The messages on the screen: a window of at most 300 rows over those held, moved as one scrolls.
  *
  * However many events come, there is one update per frame, and it reads the layout before it writes: where is the
  * anchor → change rows → put the anchor back. Nobody's text moves while older messages are put above it.
@@ -15,11 +15,14 @@ import { Unread } from './timeline.js';
 /** @typedef {import('./timeline.js').Timeline} Timeline */
 /** @typedef {import('./row.js').RowActions & {loadOlder: () => void, unread: (count: number) => void}} ListActions */
 
-const ROWS = 400;
-const STEP = 50;
+/** The fewer, the less there is to lay out; enough for a screen of 4,000 px with the shortest messages. */
+const ROWS = 300;
+const FIRST = 50;
+const STEP = 20;
 const STICKY_PX = 80;
-/** Rows are added before one comes to where they end: so many screens. */
-const SOON = 2;
+/** Rows are added, and history is fetched, before one comes to where they end. */
+const SOON_PX = 1_500;
+const FETCH_PX = 3_000;
 const UNREAD_MARGIN_PX = 16;
 
 export class MessageList {
@@ -37,6 +40,7 @@ export class MessageList {
     this.to = timeline.end;
     this.pinned = true;
     this.drawnToEnd = true;
+    this.jumps = true;
     this.size = '';
     this.loading = false;
     this.frame = 0;
@@ -44,9 +48,13 @@ export class MessageList {
     this.rows = new Map();
     this.edge = h('div', { class: 'log-edge' });
     this.list = h('ol', { class: 'rows' });
-    this.pill = h('button', { type: 'button', class: 'pill', hidden: true, onclick: () => this.toEnd() });
+    this.pill = h('button', { type: 'button', class: 'pill', hidden: true });
     scroller.replaceChildren(this.edge, this.list);
     scroller.after(this.pill);
+    this.pill.addEventListener('click', () => {
+      this.toEnd();
+      scroller.focus({ preventScroll: true });
+    });
     scroller.addEventListener('scroll', () => this.scrolled(), { passive: true });
     document.addEventListener('visibilitychange', () => this.update());
     new ResizeObserver(() => this.update()).observe(scroller);
@@ -81,11 +89,8 @@ export class MessageList {
 
   /** The messages held are others now. */
   replaced() {
-    this.pinned = true;
-    this.size = '';
-    this.unread.clear();
     this.from = this.to = this.timeline.end;
-    this.update();
+    this.sent();
   }
 
   sent() {
@@ -94,8 +99,7 @@ export class MessageList {
   }
 
   toEnd() {
-    this.pinned = true;
-    this.size = '';
+    this.jumps = true;
     this.unread.read();
     this.update();
   }
@@ -116,6 +120,7 @@ export class MessageList {
   // Drawing
 
   draw() {
+    if (this.jumps) this.pinned = true;
     const anchor = this.pinned ? undefined : this.anchor();
     this.moveWindow(this.room());
     this.timeline.trim(this.from);
@@ -135,20 +140,20 @@ export class MessageList {
     const moved = anchor ? textTop(anchor.row) - anchor.top : 0;
     if (Math.abs(moved) >= 0.5) scroller.scrollTop += moved;
     const size = `${scroller.scrollHeight} ${scroller.clientHeight}`;
-    if (this.pinned && size !== this.size) scroller.scrollTop = this.endTop();
+    if (this.jumps || (this.pinned && size !== this.size)) scroller.scrollTop = this.endTop();
+    this.jumps = false;
     this.size = size;
   }
 
   /** Where is one now, and what follows from it. */
   look() {
     const room = this.room();
-    const { before, after, afterPx } = room;
-    this.pinned = this.drawnToEnd && afterPx <= STICKY_PX;
+    this.pinned = this.drawnToEnd && room.below <= STICKY_PX;
     if (this.watched) this.unread.read();
-    this.drawPill(after);
+    this.drawPill(room.below > 1.5 * room.screen);
     this.actions.unread(this.unread.count);
     const atOldest = this.from <= this.timeline.start;
-    if (atOldest && before < 3 && this.timeline.more && !this.loading) this.actions.loadOlder();
+    if (atOldest && room.above < FETCH_PX && this.timeline.more && !this.loading) this.actions.loadOlder();
     return room;
   }
 
@@ -166,33 +171,31 @@ export class MessageList {
     return row && { row, top: textTop(row) };
   }
 
-  /** How much of the list lies above and below what is in view, in screens. */
+  /** How much of the list lies above and below what is in view, in px. */
   room() {
     const { scrollTop, clientHeight, scrollHeight } = this.scroller;
-    const screen = clientHeight || 1;
-    const afterPx = scrollHeight - scrollTop - clientHeight;
-    return { before: scrollTop / screen, after: afterPx / screen, afterPx };
+    return { above: scrollTop, below: scrollHeight - scrollTop - clientHeight, screen: clientHeight };
   }
 
   /**
    * Whether there are messages beyond the rows on a side where the rows soon end.
-   * @param {{before: number, after: number}} room
+   * @param {{above: number, below: number}} room
    */
-  wantsToMove({ before, after }) {
-    return (before < SOON && this.from > this.timeline.start) || (after < SOON && this.to < this.timeline.end);
+  wantsToMove({ above, below }) {
+    return (above < SOON_PX && this.from > this.timeline.start) || (below < SOON_PX && this.to < this.timeline.end);
   }
 
   /**
    * Chooses which of the messages held are drawn.
-   * @param {{before: number, after: number}} room
+   * @param {{above: number, below: number}} room
    */
-  moveWindow({ before, after }) {
+  moveWindow({ above, below }) {
     const { start, end } = this.timeline;
     if (this.pinned) this.moveToEnd();
-    if (before < SOON && this.from > start) {
+    if (above < SOON_PX && this.from > start) {
       this.from = Math.max(start, this.from - STEP);
       if (!this.pinned) this.to = Math.min(this.to, this.from + ROWS);
-    } else if (after < SOON && this.to < end) {
+    } else if (below < SOON_PX && this.to < end) {
       this.to = Math.min(end, this.to + STEP);
       this.from = Math.max(this.from, this.to - ROWS);
     }
@@ -202,32 +205,38 @@ export class MessageList {
   /** To the newest; when a hidden page was sent many, to the first of them. */
   moveToEnd() {
     const { start, end } = this.timeline;
-    const near = this.to >= end - STEP;
+    const near = this.to >= end - FIRST;
     const first = this.unread.count ? this.timeline.positionOf(this.unread.firstKey) : undefined;
     this.to = end;
-    this.from = Math.max(start, near ? end - ROWS + STEP : end - STEP, Math.min(this.from, end - STEP));
+    this.from = Math.max(start, near ? end - ROWS + STEP : end - FIRST, Math.min(this.from, end - FIRST));
     if (first === undefined || first >= this.from) return;
-    this.from = Math.max(start, first - STEP);
+    this.from = Math.max(start, first - FIRST);
     this.to = Math.min(end, this.from + ROWS);
   }
 
   drawRows() {
     const { timeline, unread } = this;
-    /** @type {Set<string>} */
-    const shown = new Set();
+    /** @type {Message[]} */
+    const messages = [];
+    for (let position = this.from; position < this.to; position += 1) messages.push(timeline.at(position));
+    this.dropRows(new Set(messages.map(({ key }) => key)));
     let cursor = this.list.firstElementChild;
     let previous = timeline.at(this.from - 1);
-    for (let position = this.from; position < this.to; position += 1) {
-      const message = timeline.at(position);
-      if (!message) break;
+    for (const message of messages) {
       const element = this.drawRow(message, { previous, firstUnread: message.key === unread.firstKey });
       if (element === cursor) cursor = cursor.nextElementSibling;
       else this.list.insertBefore(element, cursor);
-      shown.add(message.key);
       previous = message;
     }
+  }
+
+  /**
+   * First of all, so that the rows that stay need not be moved round those that go.
+   * @param {Set<string>} kept
+   */
+  dropRows(kept) {
     for (const [key, { element }] of this.rows) {
-      if (shown.has(key)) continue;
+      if (kept.has(key)) continue;
       element.remove();
       this.rows.delete(key);
     }
@@ -265,11 +274,10 @@ export class MessageList {
     return Math.min(scrollHeight, scrollTop + distance - UNREAD_MARGIN_PX);
   }
 
-  /** @param {number} after screens below */
-  drawPill(after) {
+  /** @param {boolean} far whether the end is out of sight */
+  drawPill(far) {
     const { count } = this.unread;
-    const far = after > 1.5 || this.to < this.timeline.end;
-    this.pill.hidden = this.pinned || !(count || far);
+    this.pill.hidden = this.pinned || !(count || far || this.to < this.timeline.end);
     const words = count ? t('chat.new', { n: count }) : t('chat.latest');
     if (this.pill.textContent !== words) this.pill.replaceChildren(icon('down'), words);
   }

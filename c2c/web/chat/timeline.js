@@ -60,7 +60,7 @@ export class Timeline {
 
   /**
    * @param {number} position
-   * @returns {Message | undefined}
+   * @returns {Message} undefined outside
    */
   at(position) {
     const index = position - this.start;

@@ -69,7 +69,6 @@ export default {
   'chat.emptyHint': 'Send the link to somebody, or write the first message.',
   'chat.replaced': 'The conversation was loaded anew after an interruption.',
   'chat.said': '{name}: {text}',
-  'chat.leave': 'Leave room',
 
   'people.title': 'In this room',
   'people.count': /** @param {{n: number}} values */ ({ n }) => (n === 1 ? '1 person' : `${n} people`),

@@ -70,7 +70,6 @@ export default {
   'chat.emptyHint': '링크를 보내 초대하거나 첫 메시지를 남겨 보세요.',
   'chat.replaced': '연결이 끊겼던 동안의 대화를 새로 불러왔습니다.',
   'chat.said': '{name}: {text}',
-  'chat.leave': '방 나가기',
 
   'people.title': '참여자',
   'people.count': '{n}명',

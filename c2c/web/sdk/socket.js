@@ -78,8 +78,8 @@ export class Socket {
   constructor(env, url, token, hooks) {
     this.#env = env;
     this.#hooks = hooks;
-    this.#beating = env.clock.setTimeout(() => this.#end(NO_CODE, 'no answer'), OPEN_MS);
     this.#socket = new env.WebSocket(url);
+    this.#beating = env.clock.setTimeout(() => this.#end(NO_CODE, 'no answer'), OPEN_MS);
     this.#socket.onopen = () => void this.#signIn(token);
     this.#socket.onmessage = ({ data }) => this.#take(data);
     this.#socket.onclose = ({ code, reason }) => this.#end(code, reason);

@@ -32,11 +32,13 @@ const WORDS = {
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
+  let speaks = false;
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name.slice(2), value);
     else setAttribute(element, WORDS[name] ?? name, value);
+    speaks ||= name in WORDS;
   }
-  translate(element);
+  if (speaks) translate(element);
   for (const child of children) if (child) element.append(child);
   return element;
 }

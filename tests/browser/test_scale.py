@@ -1,0 +1,282 @@
+"""A long room stays quick, a reader's place stays still, and all of it is small."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.person import Person
+from tests.conftest import StartNode
+from tests.support import NodeProcess, Talker, eventually, talk
+
+_WEB = Path(__file__).parent.parent.parent / "c2c" / "web"
+_ROOM = "abc12345"
+_WORDS = "the quick brown fox jumps over a lazy dog 다람쥐 헌 쳇바퀴에 타고파 ".split()
+
+# When the first rows of the conversation have been painted: a task behind the frame that drew them.
+_FIRST_PAINT = """
+    new MutationObserver((_, observer) => {
+      if (!document.querySelector('.row')) return;
+      observer.disconnect();
+      requestAnimationFrame(() => setTimeout(() => { window.paintedAt = performance.now(); }));
+    }).observe(document, { childList: true, subtree: true });
+"""
+
+_WATCH_FRAMES = """() => {
+    const frames = [];
+    let rows = 0;
+    const frame = (now) => {
+      frames.push(now);
+      rows = Math.max(rows, document.getElementsByClassName('row').length);
+      window.watching && requestAnimationFrame(frame);
+    };
+    window.watching = true;
+    requestAnimationFrame(frame);
+    window.watched = () => {
+      window.watching = false;
+      const gaps = frames.slice(1).map((at, index) => at - frames[index]);
+      return { rate: gaps.length / (frames.at(-1) - frames[0]) * 1000, worst: Math.max(...gaps), rows };
+    };
+}"""
+
+
+@asynccontextmanager
+async def _talker(node: NodeProcess, name: str = "lee") -> AsyncIterator[Talker]:
+    async with talk(node.ws_url) as talker:
+        await talker.join(_ROOM, name)
+        yield talker
+
+
+async def _fill(talker: Talker, count: int, in_flight: int = 500) -> None:
+    """So many messages of different lengths, by one author."""
+    for start in range(0, count, in_flight):
+        numbers = range(start, min(start + in_flight, count))
+        for number in numbers:
+            text = f"{number}: {' '.join(_WORDS[: number % len(_WORDS)] * (number % 4))}"
+            await talker.send({"t": "msg", "roomId": _ROOM, "id": f"m{number}", "text": text})
+        await talker.answer(f"m{numbers[-1]}", 30)
+
+
+async def _scroll(person: Person, distance: int, speed: int) -> dict[str, Any]:
+    """Scroll as a wheel or a finger does, and say how the frames were meanwhile."""
+    box = await person.page.locator(".log").bounding_box()
+    assert box is not None
+    browser = await person.context.new_cdp_session(person.page)
+    await person.page.evaluate(_WATCH_FRAMES)
+    await browser.send(
+        "Input.synthesizeScrollGesture",
+        {
+            "x": box["x"] + box["width"] / 2,
+            "y": box["y"] + box["height"] / 2,
+            "yDistance": distance,
+            "speed": speed,
+            "gestureSourceType": "mouse",
+        },
+    )
+    result: dict[str, Any] = await person.page.evaluate("window.watched()")
+    return result
+
+
+async def test_ten_thousand_messages_paint_at_once_and_scroll_smoothly(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        await _fill(lee, 10_000)
+        kim = await visit(node, f"/chat/{_ROOM}", "kim", init=_FIRST_PAINT)
+        painted_at = await eventually(lambda: kim.page.evaluate("window.paintedAt"))
+        joined_at = await kim.page.evaluate("performance.getEntriesByName('c2c:joined')[0].startTime")
+        first_paint_ms = painted_at - joined_at
+        print(f"first paint {first_paint_ms:.0f} ms after joined")
+        assert first_paint_ms < 300
+
+        up = await _scroll(kim, 30_000, 3_000)
+        print("up", up)
+        oldest = await kim.page.locator(".row .text").first.text_content()
+        assert int((oldest or "").split(":")[0]) < 9_000, "it has come far"
+        down = await _scroll(kim, -20_000, 3_000)
+        print("down", down)
+        for frames in (up, down):
+            assert frames["rate"] >= 55
+            assert frames["rows"] <= 400
+
+
+async def test_a_burst_of_events_is_one_frame_each_and_the_newest_is_seen(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        kim = await visit(node, f"/chat/{_ROOM}", "kim")
+        await kim.is_in()
+        await kim.page.evaluate(_WATCH_FRAMES)
+        await _fill(lee, 2_000)
+        await expect(kim.rows.last).to_contain_text("1999:")
+        await expect(kim.rows.last).to_be_in_viewport()
+        frames = await kim.page.evaluate("window.watched()")
+        print("burst", frames)
+        assert frames["rows"] <= 400
+
+
+async def test_the_whole_history_can_be_read_and_the_end_found_again(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        await _fill(lee, 700)
+        kim = await visit(node, f"/chat/{_ROOM}", "kim")
+        await kim.is_in()
+        await expect(kim.rows.last).to_contain_text("699:")
+
+        async def at_the_beginning() -> bool:
+            await kim.page.locator(".log").evaluate("log => { log.scrollTop = 0; }")
+            return await kim.page.get_by_text("This is the beginning of the room.").is_visible()
+
+        await eventually(at_the_beginning, 20)
+        texts = await kim.texts()
+        assert texts[0].startswith("0:")
+        assert len(texts) <= 400
+        assert [int(text.split(":")[0]) for text in texts] == list(range(len(texts)))
+        await kim.page.get_by_role("button", name="Latest").click()
+        await expect(kim.rows.last).to_contain_text("699:")
+        await expect(kim.rows.last).to_be_in_viewport()
+        texts = await kim.texts()
+        assert [int(text.split(":")[0]) for text in texts] == list(range(700 - len(texts), 700))
+
+
+async def test_a_reader_s_place_moves_by_a_pixel_at_most_when_history_comes(
+    start_node: StartNode, visit: Visit
+) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        await _fill(lee, 1_000)
+        kim = await visit(node, f"/chat/{_ROOM}", "kim")
+        await kim.is_in()
+        for _ in range(8):
+            before = await kim.page.evaluate("""() => {
+              const log = document.querySelector('.log');
+              log.scrollTop = 40;
+              const text = [...log.querySelectorAll('.text')].find((text) => text.getBoundingClientRect().top > 200);
+              window.mark = { text, oldest: log.querySelector('.text').textContent, row: text.closest('.row') };
+              return text.getBoundingClientRect().top;
+            }""")
+            await eventually(
+                lambda: kim.page.evaluate("document.querySelector('.text').textContent !== window.mark.oldest")
+            )
+            tops = await kim.page.evaluate("""async () => {
+              const tops = [];
+              for (let frame = 0; frame < 10; frame++) {
+                await new Promise(requestAnimationFrame);
+                tops.push(window.mark.row.querySelector('.text').getBoundingClientRect().top);
+              }
+              return tops;
+            }""")
+            assert max(abs(top - before) for top in tops) <= 1
+
+
+async def test_new_messages_pull_only_who_is_at_the_end(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        await _fill(lee, 60)
+        kim = await visit(node, f"/chat/{_ROOM}", "kim")
+        await kim.is_in()
+        await expect(kim.rows.last).to_be_in_viewport()
+        await kim.scroll_by(-70)
+        await _settled(kim)
+        await lee.ask("msg", roomId=_ROOM, text="near")
+        await expect(kim.rows.last).to_have_text("lee" + await _clock(kim) + "near")
+        await eventually(lambda: _distance(kim), 5) if await _distance(kim) > 2 else None
+        assert await _distance(kim) <= 2
+
+        await kim.scroll_by(-300)
+        await _settled(kim)
+        place = await kim.page.locator(".log").evaluate("log => log.scrollTop")
+        for number in range(3):
+            await lee.ask("msg", roomId=_ROOM, text=f"far {number}")
+        pill = kim.page.get_by_role("button", name="3 new")
+        await expect(pill).to_be_visible()
+        await expect(kim.page).to_have_title(f"(3) {_ROOM} · c2c")
+        assert await kim.page.locator(".log").evaluate("log => log.scrollTop") == place
+        await pill.click()
+        await expect(kim.rows.last).to_be_in_viewport()
+        await expect(pill).to_be_hidden()
+        await expect(kim.page.locator(".row:has(.unread) .text")).to_have_text("far 0")
+        await expect(kim.page).to_have_title(f"{_ROOM} · c2c")
+        await kim.write("mine")
+        await expect(kim.page.locator(".unread")).to_have_count(0)
+
+
+async def _settled(person: Person) -> None:
+    """Until a scroll has come to its end."""
+    await person.page.evaluate("""async () => {
+      const log = document.querySelector('.log');
+      for (let still = 0, last = -1; still < 8; last = log.scrollTop) {
+        await new Promise(requestAnimationFrame);
+        still = log.scrollTop === last ? still + 1 : 0;
+      }
+    }""")
+
+
+async def _distance(person: Person) -> float:
+    """From the end, in pixels."""
+    distance: float = await person.page.locator(".log").evaluate(
+        "log => log.scrollHeight - log.scrollTop - log.clientHeight"
+    )
+    return distance
+
+
+async def _clock(person: Person) -> str:
+    return await person.page.locator(".row time").last.text_content() or ""
+
+
+async def test_a_page_that_was_hidden_shows_where_the_new_messages_begin(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        await _fill(lee, 60)
+        kim = await visit(node, f"/chat/{_ROOM}", "kim")
+        await kim.is_in()
+        await expect(kim.rows.last).to_be_in_viewport()
+        await kim.page.evaluate("""() => {
+          window.hide = (hidden) => {
+            Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+            document.dispatchEvent(new Event('visibilitychange'));
+          };
+          window.hide(true);
+        }""")
+        for number in range(80):
+            await lee.ask("msg", roomId=_ROOM, text=f"unseen {number}")
+        await expect(kim.page).to_have_title(f"(80) {_ROOM} · c2c")
+        await kim.page.evaluate("window.hide(false)")
+        await expect(kim.page.get_by_text("New messages")).to_be_in_viewport()
+        await expect(kim.page.get_by_role("button", name="80 new")).to_be_visible()
+        await expect(kim.page.locator(".row:has(.unread) .text")).to_have_text("unseen 0")
+
+
+async def test_a_user_who_scrolls_up_slowly_is_not_pulled_back(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    node.open_room(_ROOM, "lee")
+    async with _talker(node) as lee:
+        await _fill(lee, 60)
+        kim = await visit(node, f"/chat/{_ROOM}", "kim")
+        await kim.is_in()
+        await expect(kim.rows.last).to_be_in_viewport()
+        for _ in range(20):
+            await kim.scroll_by(-10)
+            await asyncio.sleep(0.02)
+        await _settled(kim)
+        assert 150 <= await _distance(kim) <= 250
+
+
+def test_all_pages_and_the_sdk_are_within_80_kb_and_25_modules() -> None:
+    files = [path for path in sorted(_WEB.rglob("*")) if path.suffix in (".js", ".css", ".html", ".svg")]
+    modules = [path for path in files if path.suffix == ".js"]
+    size = sum(len(gzip.compress(path.read_bytes(), mtime=0)) for path in files)
+    print(f"{size} bytes gzip, {len(modules)} modules")
+    assert size <= 80_000
+    assert len(modules) <= 25
