@@ -64,6 +64,7 @@ class LocalRoom:
         self.room_id = room_id
         self.kind = ""
         self.creator = ""
+        self.title = ""
         self.position: Position | None = None
         self.last_event: bytes | None = None
         self.repairing = False

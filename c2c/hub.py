@@ -165,7 +165,7 @@ class Hub:
                 await self._store.shorten_lease(room.room_id, member.user_id, member.connection_id)
                 return
             if room.position is None:
-                room.kind, room.creator = joined.kind, joined.creator
+                room.kind, room.creator, room.title = joined.kind, joined.creator, joined.title
                 self._after(room, room.adopt(joined.position))
             elif room.position.epoch != joined.position.epoch:
                 # One of the two is out of date; the log knows which.
@@ -473,7 +473,12 @@ class Hub:
         """Open a room again that Redis has lost; another node may have been first."""
         with contextlib.suppress(RoomExists, ServiceUnavailable):
             await self._store.open_room(
-                room.room_id, room.kind, room.creator, self._kinds[room.kind].retention, creator_joins=False
+                room.room_id,
+                room.kind,
+                room.creator,
+                self._kinds[room.kind].retention,
+                title=room.title,
+                creator_joins=False,
             )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

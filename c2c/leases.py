@@ -12,7 +12,7 @@ import logging
 import zlib
 from typing import Final
 
-from c2c.errors import C2CError, RoomNotFound
+from c2c.errors import C2CError, RoomNotFound, ServiceUnavailable
 from c2c.fanout import LocalRoom
 from c2c.hub import Hub
 from c2c.rooms.base import Kinds
@@ -61,6 +61,11 @@ class Leases:
         self._hub = hub
         self._kinds = kinds
         self._grace_s = settings.grace_s
+        self._trouble_max_s = (settings.lease_s - settings.renew_interval_s) / 3
+        self._last_tick_s = 0.0
+        self._noted_s = 0.0
+        self._troubled_s = 0.0
+        self._merciful_until_s = 0.0
         self._interval_s = settings.renew_interval_s
         self._room_slots = max(1, round(settings.renew_interval_s / _TICK_S))
         self.users = LocalUsers(max(1, round(settings.presence_ttl_s / _USER_RENEWALS_PER_TTL / _TICK_S)))
@@ -69,6 +74,7 @@ class Leases:
         self._ticking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self._last_tick_s = self._noted_s = asyncio.get_running_loop().time()
         self._ticking = asyncio.create_task(self._run(), name="c2c-leases")
 
     async def aclose(self) -> None:
@@ -88,8 +94,28 @@ class Leases:
             await asyncio.sleep(min(_TICK_S, self._interval_s))
 
     async def _tick(self, tick: int) -> None:
-        if not self._store.up:
-            return
+        """One slot's renewals. What could not be renewed may not be swept either, at first (`Store.merciful`)."""
+        now_s = asyncio.get_running_loop().time()
+        stalled = now_s - self._last_tick_s > self._interval_s
+        self._last_tick_s = now_s
+        if self._store.up and not stalled:
+            self._note(now_s, failed=await self._renew_slot(tick))
+        else:
+            self._note(now_s, failed=True)
+
+    def _note(self, now_s: float, *, failed: bool) -> None:
+        """Keep account of the time in which renewals failed, and be merciful behind it as long as it takes for every
+        node to renew everything."""
+        if failed:
+            self._troubled_s += now_s - self._noted_s
+        elif self._troubled_s > self._trouble_max_s:
+            self._merciful_until_s = now_s + self._grace_s
+        self._troubled_s = self._troubled_s if failed else 0.0
+        self._noted_s = now_s
+        self._store.merciful = self._troubled_s > self._trouble_max_s or now_s < self._merciful_until_s
+
+    async def _renew_slot(self, tick: int) -> bool:
+        """Renew what is due in this tick; whether Redis refused any of it. When nothing was due, all is as before."""
         rooms = [r for r in self._hub.local_rooms() if _slot_of(r.room_id, self._room_slots) == tick % self._room_slots]
         results = await asyncio.gather(
             *[self._renew_room(room) for room in rooms],
@@ -99,6 +125,9 @@ class Leases:
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, C2CError):
                 log.error("a renewal failed", exc_info=result)
+        if not results:
+            return self._troubled_s > 0
+        return any(isinstance(result, ServiceUnavailable) for result in results)
 
     async def _renew_user(self, profile: Profile, connections: set[str]) -> None:
         await self._store.touch_user(profile, list(connections))

@@ -56,7 +56,7 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self.relay_reconnects = Counter(
-            "c2c_relay_reconnects", "Times the relay lost its connection", registry=registry
+            "c2c_relay_reconnects", "Times the relay lost its connection or could not get one", registry=registry
         )
         self.redis_up = Gauge("c2c_redis_up", "1 while Redis answers", registry=registry, multiprocess_mode="livemin")
         self.store_queue = Gauge(

@@ -43,6 +43,7 @@ class Joined:
     position: Position
     kind: str
     creator: str
+    title: str
     members: list[str]
 
 
@@ -115,6 +116,8 @@ class Store:
 
     Calling a method sends the call; awaiting what it returns gives the answer, or raises: ServiceUnavailable while
     Redis is away, and what the method names.
+
+    `merciful`: leases that have ended get the grace period instead of being swept (`c2c.leases` sets it).
     """
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock_ms: int | None = None) -> None:
@@ -123,6 +126,7 @@ class Store:
         self._settings = settings
         self._scripts = load_scripts()
         self._clock: Argument = "" if clock_ms is None else clock_ms
+        self.merciful = False
         self._lease_ms = round(settings.lease_s * 1000)
         self._grace_ms = round(settings.grace_s * 1000)
         self._creator_lease_ms = round(settings.creator_lease_s * 1000)
@@ -307,8 +311,10 @@ class Store:
 
         def read(reply: Any) -> Joined:
             _require_room(reply)
-            epoch, seq, kind, creator, members = reply[1:]
-            return Joined(Position(epoch.decode(), seq), kind.decode(), creator.decode(), _names(members))
+            epoch, seq, kind, creator, title, members = reply[1:]
+            return Joined(
+                Position(epoch.decode(), seq), kind.decode(), creator.decode(), title.decode(), _names(members)
+            )
 
         joined = event_text(room_id, "user_joined", {"userId": profile.user_id, "username": profile.username})
         return self._pipeline.script(
@@ -443,6 +449,7 @@ class Store:
         return {
             "clock": self._clock,
             "channel": self._keys.channel(room_id),
+            "mercy": self._grace_ms if self.merciful else 0,
             "left_head": lost.head,
             "left_tail": lost.tail,
         }

@@ -10,6 +10,7 @@ from asyncio.transports import BaseTransport
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, cast
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -72,6 +73,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.conn.send_response(self.response)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.start_keepalive()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # by a refusal: the base class would log an error behind it
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

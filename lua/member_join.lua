@@ -17,10 +17,11 @@
 --   member_ttl  ms until the membership keys expire unless renewed
 --   joined_head the join event's JSON before the timestamp
 --   joined_tail the same behind it
+--   mercy       ms that ended leases are given instead of being swept, 0 = none
 --   left_head   the leave event's JSON before the timestamp, for the sweep
 --   left_tail   the same behind the user id
 -- RETURNS
---   {'OK', epoch, seq, kind, creator, {user, …}} | {'ROOM_NOT_FOUND'}
+--   {'OK', epoch, seq, kind, creator, title, {user, …}} | {'ROOM_NOT_FOUND'}
 -- EVENTS
 --   the leave event of each user that was swept, the join event
 --@include clock
@@ -30,13 +31,14 @@
 local room, members, leases, connections, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local clock, channel, user, lease, placeholder = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local lease_ms, member_ttl = ARGV[6], ARGV[7]
-local joined_head, joined_tail, left_head, left_tail = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local joined_head, joined_tail = ARGV[8], ARGV[9]
+local mercy, left_head, left_tail = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 
 if redis.call('EXISTS', room) == 0 then
   return {'ROOM_NOT_FOUND'}
 end
 local now_ms = clock_ms(clock)
-lease_sweep(room, members, leases, connections, log, channel, now_ms, left_head, left_tail)
+lease_sweep(room, members, leases, connections, log, channel, now_ms, mercy, left_head, left_tail)
 
 if redis.call('SISMEMBER', members, user) == 0 then
   event_append(room, log, channel, now_ms, joined_head, joined_tail)
@@ -51,5 +53,5 @@ end
 for _, key in ipairs({members, leases, connections}) do
   redis.call('PEXPIRE', key, member_ttl)
 end
-local place = redis.call('HMGET', room, 'epoch', 'seq', 'kind', 'creator')
-return {'OK', place[1], tonumber(place[2]), place[3], place[4], redis.call('SMEMBERS', members)}
+local place = redis.call('HMGET', room, 'epoch', 'seq', 'kind', 'creator', 'title')
+return {'OK', place[1], tonumber(place[2]), place[3], place[4], place[5] or '', redis.call('SMEMBERS', members)}

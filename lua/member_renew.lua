@@ -13,6 +13,7 @@
 --   channel     where leave events are published
 --   lease_ms    ms
 --   member_ttl  ms until the membership keys expire unless renewed
+--   mercy       ms that ended leases are given instead of being swept, 0 = none
 --   left_head   the leave event's JSON before the timestamp
 --   left_tail   the same behind the user id
 --   …           this node's leases, any number
@@ -29,8 +30,8 @@
 
 local room, members, leases, connections, log, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local clock, channel, lease_ms, member_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local left_head, left_tail = ARGV[5], ARGV[6]
-local FIRST_LEASE, CHUNK = 7, 1000 -- Lua's unpack has a limit of some thousands
+local mercy, left_head, left_tail = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local FIRST_LEASE, CHUNK = 8, 1000 -- Lua's unpack has a limit of some thousands
 
 if redis.call('EXISTS', room) == 0 then
   return {'ROOM_NOT_FOUND'}
@@ -40,7 +41,7 @@ local deadline = now_ms + lease_ms
 
 -- Sweep before extending: a lease that has ended is over, also for its own node, or the answer would depend on which
 -- node came first.
-lease_sweep(room, members, leases, connections, log, channel, now_ms, left_head, left_tail)
+lease_sweep(room, members, leases, connections, log, channel, now_ms, mercy, left_head, left_tail)
 
 local gone = {}
 for from = FIRST_LEASE, #ARGV, CHUNK do

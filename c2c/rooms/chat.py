@@ -26,7 +26,7 @@ class History(RoomCommand):
 
 
 class Chat(Kind):
-    """A chat room. Keeps about 10,000 events; expires a day after the last person has gone."""
+    """A chat room. Keeps about 10,000 events; expires half a day to a day after the last person has gone."""
 
     name: ClassVar[str] = "chat"
     retention: ClassVar[Retention] = Retention(log_events=10_000, room_ttl_s=_DAY_S)

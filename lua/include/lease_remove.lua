@@ -18,9 +18,16 @@ end
 
 -- Removes leases whose deadline has passed, at most 200 in one call so that a crashed node's thousand members do not
 -- hold Redis up; whoever comes next goes on. This is how a crashed node's members leave: once, told by whoever is first.
-local function lease_sweep(room, members, leases, connections, log, channel, now_ms, left_head, left_tail)
+--
+-- `mercy`, ms, is above 0 for a while after nobody could renew (Redis was away or full, or the caller itself was
+-- stopped): then an ended lease says nothing about its connection, and gets that much time to be renewed.
+local function lease_sweep(room, members, leases, connections, log, channel, now_ms, mercy, left_head, left_tail)
   local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms, 'LIMIT', 0, 200)
   for _, lease in ipairs(expired) do
-    lease_remove(room, members, leases, connections, log, channel, now_ms, lease, left_head, left_tail)
+    if mercy > 0 then
+      redis.call('ZADD', leases, 'XX', now_ms + mercy, lease)
+    else
+      lease_remove(room, members, leases, connections, log, channel, now_ms, lease, left_head, left_tail)
+    end
   end
 end

@@ -335,7 +335,7 @@ async def test_an_event_that_is_no_message_is_in_the_log_and_not_in_the_history(
 async def test_who_is_new_is_a_member_and_is_announced(world: World) -> None:
     epoch = (await world.open_empty()).epoch
     joined = await world.join(LEE)
-    assert joined == Joined(Position(epoch, 1), "chat", "kim", ["홍"])
+    assert joined == Joined(Position(epoch, 1), "chat", "kim", "", ["홍"])
     (event,) = world.log()
     assert world.heard() == [world.redis.xrange("room:r:log")[0][1]["e"]]
     assert event == {
@@ -519,6 +519,30 @@ async def test_sweeping_a_room_that_was_lost_tells_nobody(world: World) -> None:
     with pytest.raises(RoomNotFound):
         await world.store.read_room("r")
     assert not world.redis.exists("room:r", "room:r:log")
+
+
+@pytest.mark.parametrize("touch", ["renew", "join", "read_room"])
+async def test_in_mercy_ended_leases_get_the_grace_period_instead(world: World, touch: str) -> None:
+    """After a time in which nobody could renew, an ended lease says nothing about its connection."""
+    await world.open_empty()
+    await world.join(KIM)
+    await world.join(LEE)
+    world.later(LEASE_MS + 60_000)
+    world.store.merciful = True
+    touches: dict[str, Callable[[], Awaitable[Any]]] = {
+        "renew": lambda: world.renew("홍/c1"),
+        "join": lambda: world.join(LEE),
+        "read_room": lambda: world.store.read_room("r"),
+    }
+    await touches[touch]()
+    assert world.members() == {"kim", "홍"}
+    assert world.redis.zscore("room:r:leases", "kim/c1") == world.now_ms + GRACE_MS
+    # Who is there renews in time; who is not goes with the grace period, once.
+    assert (await world.renew("홍/c1")).gone == []
+    world.store.merciful = False
+    world.later(GRACE_MS)
+    assert (await world.renew("홍/c1")).gone == []
+    assert world.happened() == [("user_joined", "kim"), ("user_joined", "홍"), ("user_left", "kim")]
 
 
 # lease_shorten

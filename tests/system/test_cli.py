@@ -54,13 +54,23 @@ def run(environment: Mapping[str, str], *words: str, **options: Any) -> subproce
     )
 
 
+def _heed_interrupts() -> None:
+    """A shell's background jobs, and so tests started there, ignore SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """A c2c command that runs, with what it has said so far."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, *words: str) -> None:
         self._out = (folder / f"out-{time.monotonic_ns()}").open("w+", encoding="utf-8")
         self._process = subprocess.Popen(
-            [*COMMAND, *words], env=environment, stdin=subprocess.PIPE, stdout=self._out, stderr=subprocess.STDOUT
+            [*COMMAND, *words],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_heed_interrupts,
         )
         self.pid = self._process.pid
 
@@ -577,6 +587,7 @@ class Terminal:
             stdout=terminal,
             stderr=terminal,
             start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
         os.close(terminal)
         os.set_blocking(self._keyboard, False)

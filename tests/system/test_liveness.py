@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from statistics import median
 
 from tests.conftest import StartNode
 from tests.support import RedisServer, Talker, contiguous, eventually, talk
@@ -174,19 +175,19 @@ async def test_a_client_that_never_reads_is_closed_with_4420_and_slows_nobody(st
     async with talk(node.ws_url) as sender, talk(node.ws_url) as reader:
         await sender.join("r", "sender")
         await reader.join("r", "reader")
-        quiet_ms = await _p99_ms(sender, reader, "quiet")
         async with _NeverReads(node.ws_url) as sleeper:
             await sleeper.join("r", "sleeper")
-            loud_ms = await _p99_ms(sender, reader, "loud", text="x" * 3900, count=2500)
+            with_sleeper_ms = [await _p99_ms(sender, reader, f"with {n} ") for n in range(10)]
             await eventually(lambda: node.metric("c2c_slow_consumers_total") == 1)
             assert await sleeper.close_code() == 4420
-        same_without_ms = await _p99_ms(sender, reader, "again", text="x" * 3900, count=1000)
-        assert loud_ms - same_without_ms < 10, (quiet_ms, loud_ms, same_without_ms)
+        without_ms = [await _p99_ms(sender, reader, f"without {n} ") for n in range(10)]
+        # Medians of windows: whatever else the machine does at a time spoils one of them, not all.
+        assert median(with_sleeper_ms) - median(without_ms) < 10, (with_sleeper_ms, without_ms)
         assert contiguous(reader.seqs)
 
 
-async def _p99_ms(sender: Talker, reader: Talker, prefix: str, text: str = "x", count: int = 300) -> float:
-    """How long a message takes from one client to another, 99th percentile."""
+async def _p99_ms(sender: Talker, reader: Talker, prefix: str, text: str = "x" * 3900, count: int = 250) -> float:
+    """How long a message takes from one client to another, 99th percentile of a window."""
     times_ms = []
     for n in range(count):
         started_s = time.perf_counter()
@@ -230,3 +231,27 @@ class _NeverReads:
         while chunk := await self._reader.read(1 << 16):
             tail = (tail + chunk)[-200:]
         return int.from_bytes(tail[tail.rindex(b"\x88") + 2 :][:2])
+
+
+async def test_nobody_leaves_because_redis_was_away_for_longer_than_a_lease(start_node: StartNode) -> None:
+    with RedisServer(append_only=True) as server:
+        server.client.config_set("appendfsync", "always")
+        settings = {"lease_s": 3, "renew_interval_s": 0.5, "grace_s": 2}
+        first, second = start_node(server.url, **settings), start_node(server.url, **settings)
+        first.open_room("r")
+        async with talk(first.ws_url) as kim, talk(second.ws_url) as lee:
+            await kim.join("r", "kim")
+            await lee.join("r", "lee")
+            server.kill()
+            killed_at_s = time.monotonic()
+            await eventually(lambda: time.monotonic() - killed_at_s > 5)
+            server.start()
+            for node in (first, second):
+                node.wait_until(ready=True)
+            back_at_s = time.monotonic()
+            await eventually(lambda: time.monotonic() - back_at_s > 4)  # longer than grace and a renewal
+            for client in (kim, lee):
+                left = {event["userId"] for event in client.events("user_left")}
+                assert left <= {"creator"}
+            assert (await kim.ask("msg", roomId="r", text="still here"))["t"] == "ack"
+            await lee.wait_for("msg")

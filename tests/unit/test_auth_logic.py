@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import hypothesis
 import jwt
 import pytest
 from hypothesis import given
@@ -43,6 +44,7 @@ def test_a_principal_enters_the_rooms_of_its_token(rooms: tuple[str, ...] | None
     assert Principal(KIM, rooms=rooms).may_enter(room_id) is enters
 
 
+@hypothesis.settings(deadline=None)
 @given(st.lists(st.text(max_size=5), max_size=4), st.text(min_size=1, max_size=6))
 def test_only_a_listed_room_or_prefix_opens(rooms: list[str], room_id: str) -> None:
     listed = room_id in rooms or any(room[-1:] == "*" and room_id[: len(room) - 1] == room[:-1] for room in rooms)
@@ -112,6 +114,7 @@ async def test_an_audience_nobody_set_is_not_looked_at() -> None:
     assert (await authenticator.authenticate(jwt.encode(claims, SECRET, algorithm="HS256"))).profile.user_id == "kim"
 
 
+@hypothesis.settings(deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="eyJ.-_=abc0123", max_size=60))
 async def test_whatever_a_token_is_it_is_refused_and_nothing_else_happens(token: str) -> None:
     for settings in (Settings(auth="jwt", jwt_secret=SECRET), Settings()):
@@ -173,6 +176,7 @@ def test_pages_of_the_same_host_and_of_listed_origins_may_connect(
     assert origin_allowed(origin, host, allowed) is may
 
 
+@hypothesis.settings(deadline=None)
 @given(st.text(max_size=30) | st.text(max_size=20).map(lambda tail: "http://" + tail))
 def test_no_origin_makes_the_check_fail(origin: str) -> None:
     assert origin_allowed(origin, "c2c.example:8080", ()) in (True, False)

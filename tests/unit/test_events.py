@@ -63,7 +63,7 @@ def test_ids_are_normalised_before_they_are_measured() -> None:
     assert accepted(_ROOM, unicodedata.normalize("NFD", "값" * 64)) == "값" * 64
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=80))
 def test_an_id_is_settled_by_one_normalisation_and_needs_no_escaping(value: str) -> None:
     """`lua/include/lease_remove.lua` writes user ids into JSON as they are, and `lease_of` divides by a slash."""
@@ -91,7 +91,7 @@ _ROOM_KEYS: list[Callable[[Keys, str], str]] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(*[st.lists(st.sampled_from(["a", "b", *sorted(RESERVED_ROOM_PARTS)]), max_size=4).map(":".join)] * 2)
 def test_no_two_rooms_share_a_key(first: str, second: str) -> None:
     ids = [id_ for id_ in (accepted(_ROOM, first), accepted(_ROOM, second)) if id_ is not None]
@@ -134,6 +134,7 @@ def test_an_event_without_fields_is_json_too() -> None:
     assert "by" not in json.loads(assemble(event_text("r", "x", {}), 1, "e"))
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=30), st.integers(1, 2**53), st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=4)
 )
@@ -164,7 +165,7 @@ def test_what_is_no_logged_event_has_no_position(payload: bytes) -> None:
     assert position_of(payload) is None
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.binary(max_size=120)
     | st.binary(max_size=60).map(lambda tail: b'{"seq":' + tail)

@@ -393,7 +393,7 @@ class FakeStore:
     async def join(self, room_id: str, profile: Profile, connection_id: str) -> Joined:
         self.joins.append(profile.user_id)
         await self.gate.wait()
-        return Joined(Position(self.epoch, 0), "chat", "creator", [profile.user_id])
+        return Joined(Position(self.epoch, 0), "chat", "creator", "", [profile.user_id])
 
     async def shorten_lease(self, room_id: str, user_id: str, connection_id: str) -> None:
         self.shortened.append(user_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c2c.limits import BucketPerCaller, SlidingCount, TokenBucket
@@ -34,6 +34,7 @@ def test_what_is_refused_costs_nothing() -> None:
     assert bucket.take(1.0) == 0
 
 
+@settings(deadline=None)
 @given(_steps_s, st.floats(0.5, 1000), st.integers(1, 100))
 def test_nobody_gets_more_than_burst_and_rate(steps_s: list[float], rate_per_s: float, burst: int) -> None:
     bucket, now_s, taken = TokenBucket(rate_per_s, burst, 0.0), 0.0, 0
@@ -44,6 +45,7 @@ def test_nobody_gets_more_than_burst_and_rate(steps_s: list[float], rate_per_s: 
     assert taken <= burst + rate_per_s * now_s + 1e-6
 
 
+@settings(deadline=None)
 @given(_steps_s, st.floats(0.5, 1000), st.integers(1, 100), st.floats(0, 1e7))
 def test_who_waits_as_long_as_told_gets_through(
     steps_s: list[float], rate_per_s: float, burst: int, start_s: float
@@ -70,6 +72,7 @@ def test_five_in_more_than_ten_seconds_are_borne() -> None:
     assert not any(count.add(now_s) for now_s in (0.0, 2.6, 5.2, 7.8, 10.4, 13.0, 15.6, 18.2, 20.8))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 4), max_size=60), st.integers(1, 8))
 def test_a_sliding_count_says_what_counting_says(steps_s: list[float], limit: int) -> None:
     count, now_s, times_s = SlidingCount(limit, 10.0), 0.0, []

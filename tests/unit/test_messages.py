@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c2c import errors
@@ -87,6 +87,7 @@ def test_the_language_is_the_one_asked_for(query: str | None, header: str | None
     assert choose_language(query, header) == language
 
 
+@settings(deadline=None)
 @given(st.none() | st.text(max_size=5), st.none() | st.text(alphabet="koen-;,q=0.91 *\x00é", max_size=40))
 def test_whatever_is_asked_for_some_language_is_spoken(query: str | None, header: str | None) -> None:
     assert choose_language(query, header) in ("en", "ko")

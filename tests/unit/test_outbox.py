@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
@@ -52,6 +52,7 @@ def test_a_frame_is_read_by_others_as_it_was_meant(length: int, header_length: i
     assert len(data) == header_length + length
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=6), st.booleans())
 def test_frames_back_to_back_are_the_same_frames(payloads: list[bytes], binary: bool) -> None:
     frames = [websocket_frame(payload, binary=binary) for payload in payloads]
@@ -79,6 +80,7 @@ def test_frames_are_joined_where_they_may_stand_back_to_back_only() -> None:
         assert encoding.join([b"a"]) == [b"a"]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8"), max_size=9), st.text(st.characters(codec="utf-8")), max_size=3

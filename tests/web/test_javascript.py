@@ -1,4 +1,4 @@
-"""The SDK's own tests and the types of everything in `c2c/web`, run by node. Skipped on a laptop without it, not in CI."""
+"""The SDK's own tests and the types of all of `c2c/web`, run by node. Skipped on a laptop without it, not in CI."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def npm() -> str:
 
 
 def _run(npm: str, script: str) -> None:
-    environment = {**os.environ, "PYTHON": sys.executable}
+    environment = {**os.environ, "C2C_PYTHON": sys.executable}
     ended = subprocess.run(
         [npm, "run", "--silent", script],
         cwd=ROOT,

@@ -163,13 +163,8 @@ export class Stream {
   #take(block) {
     const lines = block.split(/\r?\n/).filter((line) => line.startsWith('data:'));
     const data = lines.map((line) => line.slice(line[5] === ' ' ? 6 : 5)).join('\n');
-    let frame;
-    try {
-      frame = JSON.parse(data);
-    } catch {
-      return; // a comment, or nothing this protocol knows
-    }
-    if (!isObject(frame)) return;
+    const frame = parsed(data);
+    if (!isObject(frame)) return; // a comment, or nothing this protocol knows
     const { t, roomId } = frame;
     if (t === 'closing') return this.#end(Number(frame.code), String(frame.reason));
     const joining = t === 'joined' || t === 'error' ? this.#joining.get(roomId) : undefined;
@@ -210,6 +205,18 @@ export class Stream {
     if (this.#ended) return;
     this.close();
     this.#hooks.end(this, code, reason);
+  }
+}
+
+/**
+ * @param {string} text
+ * @returns {any} undefined when it is not JSON
+ */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
@@ -268,9 +275,10 @@ export class Http {
     const { status, body } = answer;
     if (!status) return noAnswer('TIMEOUT', 'no answer to a command');
     if (body?.success) return body.data;
-    // A proxy's error page has no envelope.
+    // A proxy's page has no envelope.
     const { code, message, details } = body?.error ?? { code: 'SERVICE_UNAVAILABLE', message: `HTTP ${status}` };
-    return { t: 'error', id: command.id, code, message, retryable: status === 429 || status >= 500, ...details };
+    const retryable = status === 429 || status < 400 || status >= 500;
+    return { t: 'error', id: command.id, code, message, retryable, ...details };
   }
 
   /**
@@ -282,8 +290,8 @@ export class Http {
     const late = this.#env.clock.setTimeout(() => abort.abort(), ANSWER_MS);
     try {
       const response = await this.request(path, { ...init, signal: abort.signal });
-      const body = await response.json().catch(() => undefined);
-      return { status: response.status, body };
+      const text = await response.text(); // which fails when the connection breaks in it
+      return { status: response.status, body: parsed(text) };
     } catch {
       return abort.signal.aborted ? { status: 0 } : undefined; // nobody answered; nobody could be asked
     } finally {
