@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -142,6 +143,12 @@ def bad_value(wrong: ValidationError, field: str | None = None) -> BadValue:
     return BadValue(field=field or ".".join(str(part) for part in first["loc"]), reason=first["msg"])
 
 
+def _header_text(value: str) -> str:
+    """A header that may name a user in any script, in auth mode `dev`: programs send UTF-8, which arrives as Latin-1
+    (RFC 9110, section 5.5), and pages, which may send Latin-1 only, percent-encode it. In a JWT neither occurs."""
+    return unquote(value.encode("latin-1").decode("utf-8", "replace"))
+
+
 async def caller(request: Request, dev_name: str | None = None) -> Principal:
     """Who is calling, by `Authorization: Bearer`; their rate is limited as that of a connection.
 
@@ -152,7 +159,7 @@ async def caller(request: Request, dev_name: str | None = None) -> Principal:
     headers = request.headers
     if not origin_allowed(headers.get("origin"), headers.get("host"), node.settings.allowed_origins):
         raise Forbidden(reason="origin")
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = _header_text(headers.get("authorization", "")).partition(" ")
     if scheme.lower() == "bearer" and token:
         principal = await node.authenticator.authenticate(token.strip())
     elif node.settings.auth == "dev" and not scheme:
