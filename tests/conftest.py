@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from tests.support import NodeProcess, RedisServer
+from tests.support import ROOT, NodeProcess, RedisServer
 
 StartNode = Callable[..., NodeProcess]
 
 # Keys that are meant to stay: the index of rooms, which forgets expired rooms by itself.
 _LASTING = {"rooms"}
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """What package-lock.json names, installed. Skips on a laptop without npm, fails in CI."""
+    npm = shutil.which("npm")
+    if npm is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("there is no npm")
+    folder, lock = ROOT / "node_modules", ROOT / "package-lock.json"
+    installed = folder / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=ROOT, check=True, timeout=300)
+    return folder
 
 
 @pytest.fixture

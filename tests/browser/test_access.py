@@ -17,6 +17,7 @@ _AXE = Path(__file__).parent.parent.parent / "node_modules" / "axe-core" / "axe.
 _WIDTHS = (320, 768, 1280)
 
 
+@pytest.mark.usefixtures("node_modules")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
 async def test_axe_finds_nothing_on_any_page(start_node: StartNode, visit: Visit, scheme: str, locale: str) -> None:
