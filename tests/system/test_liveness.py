@@ -83,7 +83,9 @@ async def test_a_killed_nodes_members_are_told_as_lost_within_35_s(start_node: S
         await second.join("r", "second")
         ghosts = {f"ghost{n}" for n in range(20)}
         async with asyncio.TaskGroup() as group:
-            held = [group.create_task(_hold(doomed.ws_url, "r", ghost)) for ghost in ghosts]
+            there: set[str] = set()
+            held = [group.create_task(_hold(doomed.ws_url, "r", ghost, there)) for ghost in ghosts]
+            await eventually(lambda: there == ghosts)
             await eventually(lambda: {e["userId"] for e in watcher.events("user_joined")} >= ghosts)
             killed_at_s = time.monotonic()
             doomed.kill()
@@ -98,9 +100,11 @@ async def test_a_killed_nodes_members_are_told_as_lost_within_35_s(start_node: S
         assert all(task.done() for task in held)
 
 
-async def _hold(url: str, room_id: str, user: str) -> None:
+async def _hold(url: str, room_id: str, user: str, there: set[str]) -> None:
+    """Be in a room until the connection ends."""
     async with talk(url) as client:
         await client.join(room_id, user)
+        there.add(user)
         await client.wait_closed(60)
 
 
