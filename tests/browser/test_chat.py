@@ -309,7 +309,7 @@ async def test_a_token_in_the_address_is_taken_once_and_hidden(start_node: Start
     await kim.is_in()
 
     late = await visit(node, f"/chat/{room}#token={_token(secret, 'lee', 'Lee', ttl_s=-10)}")
-    await expect(late.page.get_by_role("main")).to_contain_text("You were signed out")
+    await expect(late.page.get_by_role("main")).to_contain_text("Your sign-in has expired")
 
 
 def _token(secret: str, user: str, name: str, ttl_s: int = 60) -> str:

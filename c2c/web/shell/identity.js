@@ -81,10 +81,9 @@ export function authorization({ token }) {
   return /^[\x21-\x7e]+$/.test(token) ? { Authorization: `Bearer ${token}` } : {};
 }
 
-/** The server does not take the token, or not any more: forget it, so that the next sign-in asks. */
+/** The token is no longer good (auth `jwt`): forget it, so that the next sign-in asks. */
 export function forgetToken() {
   known = null;
-  kept.set('name', undefined);
   keptInTab.set('token', undefined);
 }
 
@@ -96,7 +95,8 @@ export function beforeSignOut(goodbye) {
 export async function signOut() {
   const patience = new Promise((resolve) => setTimeout(resolve, 1_000));
   await Promise.race([Promise.allSettled([...goodbyes].map((goodbye) => goodbye())), patience]);
-  forgetToken();
+  kept.set('name', undefined);
+  keptInTab.set('token', undefined);
   location.assign('/');
 }
 
