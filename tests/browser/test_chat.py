@@ -309,7 +309,7 @@ async def test_a_token_in_the_address_is_taken_once_and_hidden(start_node: Start
     await kim.is_in()
 
     late = await visit(node, f"/chat/{room}#token={_token(secret, 'lee', 'Lee', ttl_s=-10)}")
-    await expect(late.page.get_by_role("main")).to_contain_text("Your sign-in has expired")
+    await expect(late.page.get_by_role("main")).to_contain_text("You were signed out")
 
 
 def _token(secret: str, user: str, name: str, ttl_s: int = 60) -> str:
@@ -347,3 +347,33 @@ async def test_toasts_leave_by_themselves_stay_while_looked_at_and_are_five_at_m
     await expect(kim.page.get_by_role("alert").locator("c2c-toast.error")).to_have_count(1)
     await kim.page.locator("c2c-toast.error").get_by_role("button", name="Close").click()
     await expect(toasts).to_have_count(0)
+
+
+async def test_the_link_is_copied_also_where_the_page_may_not_use_the_clipboard(
+    start_node: StartNode, visit: Visit
+) -> None:
+    node = start_node()
+    room = node.open_room("abc12345", "kim")
+    refused = "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+    kim = await visit(node, f"/chat/{room}", "kim", init=refused)
+    await kim.is_in()
+    await kim.page.get_by_role("button", name="Copy link").first.click()
+    await expect(kim.page.locator(".toast.success")).to_have_text("Link copied.")
+    await kim.field.press("Control+v")
+    await expect(kim.field).to_have_value(f"{node.url}/chat/{room}")
+
+
+async def test_what_i_write_in_one_tab_is_mine_in_the_other(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    room = node.open_room("abc12345", "kim")
+    first = await visit(node, f"/chat/{room}", "kim")
+    await first.is_in()
+    second = await visit(node, f"/chat/{room}", "kim")
+    await second.is_in()
+    await first.write("hello")
+    await second.sees("hello")
+    await second.write("and hello")
+    for tab in (first, second):
+        await tab.sees("hello", "and hello")
+        await expect(tab.page.locator(".people li")).to_have_count(1)
+        await expect(tab.page.locator(".row.head")).to_have_count(1)

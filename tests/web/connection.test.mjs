@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 
 import { C2C } from '../../c2c/web/c2c.js';
@@ -245,6 +246,16 @@ test('a machine that slept asks first before it takes silence for death', async 
   assert.equal(c2c.status, 'connected');
 });
 
+test('a machine that slept while a pong was on its way asks once more', async () => {
+  const { server, clock, c2c } = await inRoom();
+  server.answer = () => undefined;
+  await clock.advance(12_000);
+  clock.sleep(60_000);
+  server.answer = (frame) => server.good(frame);
+  await clock.advance(60_000);
+  assert.deepEqual([server.sockets.length, c2c.status], [1, 'connected']);
+});
+
 test('a socket that never opens, or never answers, is given up after 8 s', async () => {
   const the = world();
   the.server.mode = 'hang';
@@ -291,6 +302,10 @@ test('a hidden phone disconnects after 60 s and comes back by itself', async () 
   await clock.advance(59_000);
   page.hide(false);
   page.hide(true);
+  page.document.hidden = false; // a page that was frozen: its timers may come before the event
+  await clock.advance(60_000);
+  assert.equal(c2c.status, 'connected');
+  page.hide(true);
   await clock.advance(59_000);
   assert.equal(c2c.status, 'connected');
   await clock.advance(1_000);
@@ -320,6 +335,8 @@ test('close says goodbye, ends everything, and connect begins anew', async () =>
   assert.equal(server.socket.closed, 1000);
   await clock.advance(0);
   assert.equal(clock.timers.size, 0);
+  const heard = [[page, 'online'], [page, 'pageshow'], [page.document, 'visibilitychange']];
+  assert.deepEqual(heard.flatMap(([target, type]) => getEventListeners(target, type)), []);
   page.dispatchEvent(new Event('online'));
   await clock.advance(60_000);
   assert.equal(server.sockets.length, 1);
@@ -346,6 +363,16 @@ test('joining what is not there is rejected; what is away for now is waited for'
   await rejected;
   await joined;
   assert.deepEqual([...c2c.rooms.keys()], ['r']);
+});
+
+test('what is no room id is refused without asking; what is equal in NFC is one room', async () => {
+  const { c2c, server } = await inRoom();
+  for (const id of ['', 'a b', 'a/b', 'x'.repeat(65)]) await assert.rejects(c2c.join(id), { code: 'BAD_VALUE' });
+  assert.equal(joins(server).length, 1);
+  const decomposed = '방'.normalize('NFD');
+  void c2c.join(decomposed);
+  void c2c.join('방');
+  assert.deepEqual([...c2c.rooms.keys()], ['r', '방']);
 });
 
 test('a room that is lost for good is closed, after the nodes had the time to open it again', async () => {
@@ -411,6 +438,17 @@ test('a client that signs in as somebody else stops', async () => {
   await clock.advance(2000);
   assert.equal(c2c.status, 'disconnected');
   assert.equal(statuses.at(-1).reason, 'signed in as somebody else');
+});
+
+test('… also before it is in a room', async () => {
+  const the = world();
+  const c2c = new C2C(the.options);
+  void c2c.connect();
+  await the.clock.advance(1);
+  the.server.me = 'lee';
+  the.server.socket.drop(1006);
+  await the.clock.advance(2000);
+  assert.deepEqual([c2c.status, c2c.me], ['disconnected', 'kim']);
 });
 
 test('listeners of the status may close and retry from within', async () => {

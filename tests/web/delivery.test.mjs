@@ -74,7 +74,7 @@ async function sendWhile(room, all, happening) {
 for (const transport of TRANSPORTS) {
   test(`${transport}: two people on two nodes`, options, async () => {
     const roomId = await newRoom();
-    const kim = await enter(nodes[0].url, transport === 'sse' ? 'kim' : '김', roomId, { transport });
+    const kim = await enter(nodes[0].url, '김', roomId, { transport });
     const lee = await enter(nodes[1].url, 'lee', roomId);
     await kim.room.send({ t: 'msg', text: '안녕하세요' });
     await lee.room.send({ t: 'msg', text: 'hi' });

@@ -263,6 +263,29 @@ test('500 commands are kept, not more; failed ones give way first', async () => 
   assert.equal(room.pending.length, 500);
 });
 
+test('what is discarded on its way leaves nothing behind, whatever the answer', async () => {
+  const { room, server, clock, storage } = await inRoom();
+  server.answer = () => undefined;
+  const sending = room.send(msg('m1'));
+  room.discard(sending.id);
+  assert.equal(await outcome(sending), 'DISCARDED');
+  server.socket.receive({ t: 'error', id: sending.id, code: 'FORBIDDEN', message: 'no', retryable: false });
+  await clock.advance(0);
+  assert.deepEqual([room.pending, storage.length], [[], 0]);
+});
+
+test('what could not be sent for a day fails', async () => {
+  const { room, server, clock } = await inRoom();
+  server.mode = 'refuse';
+  server.socket.drop(1006);
+  const sending = outcome(room.send(msg('m1')));
+  clock.sleep(25 * HOUR_MS);
+  server.mode = 'open';
+  await clock.advance(60_000);
+  assert.equal(await sending, 'TIMEOUT');
+  assert.deepEqual(server.texts(), []);
+});
+
 test('the same id twice is one command', async () => {
   const { room, server, clock } = await inRoom();
   const sent = [1, 2].map(() => room.send({ ...msg('x'), id: 'mine' }));
@@ -288,10 +311,14 @@ test('what a page left behind is sent by the next one, in order, and shown until
   server.socket.drop(1006);
   for (const text of texts(1, 2, 3)) before.room.send(msg(text));
   vanish(before);
+  // Browsers promise no order of keys.
+  storage.key = (index) => [...storage.map.keys()].reverse()[index] ?? null;
   server.answer = (frame) => (frame.t === 'msg' ? undefined : server.good(frame));
+  const between = await inRoom({ storage }, server);
+  between.room.send(msg('m4'));
+  vanish(between);
   const after = await inRoom({ storage }, server);
-  assert.deepEqual(after.room.pending.map(({ command, state }) => [command.text, state]), texts(1, 2, 3).map((text) => [text, 'sending']));
-  after.room.send(msg('m4'));
+  assert.deepEqual(after.room.pending.map(({ command, state }) => [command.text, state]), texts(1, 2, 3, 4).map((text) => [text, 'sending']));
   server.answer = (frame) => server.good(frame);
   server.socket.drop(1006);
   await after.clock.advance(2_000);
@@ -430,7 +457,7 @@ test('a command that the server has forgotten and the log knows is not sent agai
     log: (server, after) => page(server, after),
   });
   assert.deepEqual([server.texts(), room.pending], [['earlier', 'm1'], []]);
-  assert.equal(requests[0].href, 'https://c2c.example/api/rooms/r/events?after=0&limit=500');
+  assert.equal(requests[0].href, 'https://c2c.example/api/rooms/r/events?limit=500&after=0');
 });
 
 test('one that the log does not know is sent', async () => {

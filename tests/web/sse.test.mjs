@@ -105,6 +105,7 @@ test('refused for now, and error pages of proxies, are tried again with the same
     refusal(503, 'SERVICE_UNAVAILABLE', { retryAfterMs: 100 }),
     refusal(429, 'RATE_LIMITED', { retryAfterMs: 100 }),
     new Response('<html>', { status: 502 }),
+    new Response('<html>sign in to the hotel</html>'),
   ];
   const good = streams.respond;
   streams.respond = (command) => answers.shift() ?? good(command);
@@ -112,7 +113,7 @@ test('refused for now, and error pages of proxies, are tried again with the same
   await clock.advance(10_000);
   await Promise.all(sent);
   assert.deepEqual(server.texts(), ['m1', 'm2']);
-  assert.equal(new Set(streams.posts.slice(0, 4).map(({ command }) => command.id)).size, 1);
+  assert.equal(new Set(streams.posts.slice(0, 5).map(({ command }) => command.id)).size, 1);
 });
 
 test('a POST that fails is sent again after a new stream, and nothing is doubled', async () => {
@@ -128,6 +129,22 @@ test('a POST that fails is sent again after a new stream, and nothing is doubled
   await clock.advance(60_000);
   assert.equal((await sending).seq, 1);
   assert.deepEqual([server.texts(), c2c.status], [['m1'], 'connected']);
+});
+
+test('an answer that breaks off is no answer', async () => {
+  const { streams, clock, room, server } = await inRoom();
+  const good = streams.respond;
+  let broken = true;
+  streams.respond = (command) => {
+    const answer = good(command);
+    if (!broken) return answer;
+    broken = false;
+    return new Response(new ReadableStream({ start: (controller) => controller.error(new TypeError('terminated')) }));
+  };
+  const sending = room.send({ t: 'msg', text: 'm1' });
+  await clock.advance(10_000);
+  assert.equal((await sending).seq, 1);
+  assert.deepEqual(server.texts(), ['m1']);
 });
 
 test('a POST without an answer is TIMEOUT after three streams', async () => {
@@ -180,8 +197,12 @@ test('a room that is gone when the stream is opened anew is tried for a while, t
     roomId === 'r' ? [{ t: 'error', roomId, code: 'ROOM_NOT_FOUND', message: 'm', retryable: false }] : joined(roomId, since);
   await Promise.all([the.c2c.join('s'), the.clock.advance(5_000)]);
   assert.deepEqual(closed, []);
-  await the.clock.advance(60_000);
+  for (let beat = 0; beat < 4; beat++) {
+    the.streams.stream.write(': ping\n\n');
+    await the.clock.advance(10_000);
+  }
   assert.deepEqual([closed, the.c2c.status], [['ROOM_NOT_FOUND'], 'connected']);
+  assert.ok(!the.statuses.some(({ reason }) => reason?.includes('silent')));
 });
 
 test('a stream that ends is opened again, at the position', async () => {
@@ -234,6 +255,16 @@ test('a silent stream is noticed within 15 s; comments are signs of life', async
   await the.clock.advance(15_000);
   assert.ok(the.streams.open[0].aborted);
   assert.ok(the.statuses.some(({ reason }) => reason === 'the stream is silent'));
+});
+
+test('a machine that slept opens the stream anew, without a wait', async () => {
+  const the = await inRoom();
+  the.clock.sleep(3_600_000);
+  the.server.append('r', { t: 'msg', text: 'meanwhile' });
+  await the.clock.advance(100);
+  assert.equal(the.streams.open.length, 2);
+  assert.deepEqual(the.events.filter(({ t }) => t === 'msg').map(({ text }) => text), ['meanwhile']);
+  assert.ok(!the.statuses.some(({ reason }) => reason?.includes('silent')));
 });
 
 test('a WebSocket is tried every 60 s behind the stream, and taken when it works', async () => {

@@ -16,6 +16,8 @@ export const TEXT_LIMIT = 4_000;
 const COUNTED_FROM = 3_600;
 const TYPING_EVERY_MS = 3_000;
 const IME_KEY = 229;
+/** An input method that had its Enter and still composes then is made to end it. */
+const PATIENCE_MS = 300;
 
 /**
  * @typedef {object} ComposerActions
@@ -101,6 +103,15 @@ export class Composer {
     setTimeout(() => this.send());
   }
 
+  sendLater() {
+    this.sendsAfterComposing = true;
+    setTimeout(() => {
+      if (!this.sendsAfterComposing) return;
+      this.field.blur();
+      this.focus();
+    }, PATIENCE_MS);
+  }
+
   // Text
 
   edited() {
@@ -131,10 +142,7 @@ export class Composer {
   }
 
   send() {
-    if (this.composing) {
-      this.sendsAfterComposing = true;
-      return;
-    }
+    if (this.composing) return this.sendLater();
     if (this.button.disabled) return;
     const text = this.text.replace(/^\s*\n/, '').trimEnd();
     this.text = '';

@@ -97,6 +97,7 @@ class Conversation {
     if (matchMedia('(hover: hover)').matches) this.composer.focus();
     this.listen();
     this.replaceState();
+    rememberRoom(room.roomId);
     void this.readTitle();
   }
 
@@ -204,11 +205,12 @@ class Conversation {
       const headers = authorization(this.me);
       const answer = await fetch(`/api/rooms/${encodeURIComponent(this.room.roomId)}`, { headers });
       const { data } = await answer.json();
-      if (data?.title) this.title = String(data.title);
+      if (!data?.title) return;
+      this.title = String(data.title);
     } catch {
-      // The id stands there instead.
+      return; // The id stands there instead.
     }
-    rememberRoom(this.room.roomId, this.title === this.room.roomId ? undefined : this.title);
+    rememberRoom(this.room.roomId, this.title);
     this.view.heading.textContent = this.title;
     this.showTitle(this.list.unread.count);
   }
@@ -281,7 +283,7 @@ function roomView() {
   const log = h('div', { class: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, tLabel: 'chat.messages' });
   const invite = h('button', { type: 'button', onclick: copy }, icon('copy'), h('span', { t: 'copyLink' }));
   const empty = h('div', { class: 'empty' }, h('h2', { t: 'chat.empty' }), h('p', { t: 'chat.emptyHint' }), invite);
-  const typing = h('p', { class: 'typing', role: 'status' });
+  const typing = h('p', { class: 'typing' });
   const announcer = h('p', { class: 'unseen', role: 'status' });
   const bar = h('div', { class: 'room-bar' }, back, heading, share, toggle);
   const form = h('form', { class: 'composer' });

@@ -27,7 +27,7 @@ export default {
   'signIn.open': 'Sign in',
   'signIn.needed': 'Tell us your name to enter this room.',
   'signIn.link': 'You need a personal link to sign in here. Please open the one you were given.',
-  'signIn.ended': 'Your sign-in has expired. Please open your personal link again.',
+  'signIn.ended': 'You were signed out. Please sign in again.',
 
   'landing.title': 'A room, a link, a conversation.',
   'landing.intro': 'Open a room, send its link, and talk. Nothing to install.',

@@ -28,7 +28,7 @@ export default {
   'signIn.open': '로그인',
   'signIn.needed': '이름을 알려 주시면 방에 입장할 수 있습니다.',
   'signIn.link': '로그인하려면 개인 링크가 필요합니다. 받으신 링크를 열어 주세요.',
-  'signIn.ended': '로그인이 만료되었습니다. 개인 링크를 다시 열어 주세요.',
+  'signIn.ended': '로그아웃되었습니다. 다시 로그인해 주세요.',
 
   'landing.title': '방 하나, 링크 하나, 그리고 대화.',
   'landing.intro': '방을 만들고 링크를 보내면 바로 대화할 수 있습니다. 설치할 것이 없습니다.',

@@ -1,17 +1,14 @@
-/**
- * One user's connection: one link at a time, opened again whenever it breaks, and the rooms on it.
- * @module
- */
+/** One user's connection: one link at a time, opened again whenever it breaks, and the rooms on it. @module */
 
 import { newId } from './outbox.js';
-import { afterClose, Backoff, C2CError, errorOf, noAnswer } from './policy.js';
+import { afterClose, Backoff, C2CError, errorOf } from './policy.js';
 import { isJoined } from './position.js';
-import { checkSize, Listeners, once, Room, sent } from './room.js';
+import { askOnce, Listeners, Room, sent } from './room.js';
 import { NO_CODE, Socket } from './socket.js';
 import { Http, Stream } from './sse.js';
 
-/** @import { Answer, Command, Connection, Frame, Options, Sent, Status } from '../c2c.js' */
-/** @import { Environment, Hooks, Link } from './socket.js' */
+/** @import { Answer, Command, Connection, Frame, JoinedFrame, Options, Status } from '../c2c.js' */
+/** @import { Environment, Hooks, Link, Owner } from './types.js' */
 
 /** @typedef {'idle' | 'asleep' | 'waiting' | 'opening' | 'open'} Phase */
 
@@ -30,11 +27,12 @@ const WAKE_JITTER_MS = 250;
 const BLOCKED_AFTER = 2;
 const BLOCKED_AFTER_OPEN = 5;
 const UPGRADE_MS = 60_000;
-const SOON_MS = 5_000;
+const UPGRADE_SOON_MS = 5_000;
 const REJOIN_MS = 1_000;
 const REJOIN_MAX_MS = 5_000;
-/** A room that Redis lost is opened again by the nodes that have members of it: so often we ask, a second apart. */
+/** A room that Redis lost is opened again by the nodes that have members of it: so often we ask. */
 const REOPENING_TRIES = 8;
+const ROOM_ID = /^[\p{L}\p{M}\p{N}._@:-]{1,64}$/u;
 const GOODBYE = 1000;
 const BACK_SOON = 4000;
 
@@ -42,16 +40,15 @@ export class C2C {
   /** @type {Map<string, Room>} */
   rooms = new Map();
   me = '';
-  /** @type {Phase} */
-  #phase = 'idle';
   /** @type {Connection} */
   connection = { status: 'disconnected' };
+  /** @type {Phase} */
+  #phase = 'idle';
   #listeners = new Listeners();
   #options;
   #env;
   #backoff;
-  #http;
-  #socketUrl;
+  #base;
   /** @type {string | undefined} */
   #token;
   /** @type {Link | undefined} opening or open */
@@ -62,17 +59,18 @@ export class C2C {
   #turn = 0;
   #failures = 0;
   #wasOpen = false;
-  /** @type {Record<'retry' | 'stable' | 'upgrade' | 'hidden', unknown>} */
-  #timers = { retry: undefined, stable: undefined, upgrade: undefined, hidden: undefined };
+  /** @type {Record<string, unknown>} */
+  #timers = {};
   /** @type {(() => void) | undefined} */
   #unwatch;
   /** @type {Hooks} */
   #hooks = {
-    welcome: (link, { me }) => this.#welcome(link, me),
+    welcome: (link, me) => this.#welcome(link, me),
     frame: (link, frame) => this.#take(link, frame),
     end: (link, code, reason) => this.#ended(link, code, reason),
     rooms: () => [...this.rooms.values()].map(({ roomId, position }) => ({ roomId, since: position })),
   };
+  /** @type {Owner} */
   #owner;
 
   /** @param {Options} options */
@@ -81,19 +79,15 @@ export class C2C {
     this.#env = environment(options);
     this.#backoff = new Backoff(this.#env.random);
     this.lang = options.lang;
-    const base = new URL(options.url ?? '/', this.#env.page.location?.href);
-    const path = base.pathname.replace(/\/(ws\/?)?$/, '');
-    const secure = base.protocol === 'https:' || base.protocol === 'wss:' ? 's' : '';
-    this.#socketUrl = `ws${secure}://${base.host}${path}/ws`;
-    this.#http = (/** @type {string} */ token) =>
-      new Http(this.#env, `http${secure}://${base.host}${path}`, token, this.lang);
-    /** @type {import('./room.js').Owner} */
+    const { protocol, host, pathname } = new URL(options.url ?? '/', this.#env.page.location?.href);
+    const secure = protocol === 'https:' || protocol === 'wss:' ? 's' : '';
+    this.#base = `${secure}://${host}${pathname.replace(/\/(ws\/?)?$/, '')}`;
     this.#owner = {
       env: this.#env,
       ask: (link, command) => this.#ask(link, () => link.ask(command)),
       rejoin: (room) => this.#rejoin(room),
       leave: (room) => this.#leave(room),
-      read: (path) => this.#http(this.#token ?? '').get(path),
+      http: () => new Http(this.#env, `http${this.#base}`, this.#token ?? '', this.lang),
     };
   }
 
@@ -101,10 +95,7 @@ export class C2C {
     return STATUS[this.#phase];
   }
 
-  /**
-   * @param {'status'} type
-   * @param {(connection: Connection) => void} listener
-   */
+  /** @param {'status'} type @param {(connection: Connection) => void} listener */
   on(type, listener) {
     return this.#listeners.on(type, listener);
   }
@@ -115,21 +106,20 @@ export class C2C {
   connect() {
     const connected = new Promise((/** @type {(nothing: void) => void} */ resolve, reject) => {
       if (this.#phase === 'open') return resolve();
-      const off = this.on('status', ({ status, reason, code }) => {
-        if (status === 'connected') resolve();
+      const off = this.on('status', ({ reason, code }) => {
+        if (this.#phase === 'open') resolve();
         else if (this.#phase === 'idle') reject(new C2CError('CLOSED', reason, { closeCode: code }));
         else return;
         off();
       });
     });
     connected.catch(() => {});
-    if (this.#phase === 'idle' || this.#phase === 'asleep') this.#begin();
+    if (this.status === 'disconnected') this.#begin();
     return connected;
   }
 
   close() {
-    if (this.#phase === 'idle') return;
-    this.#stop(NO_CODE, 'closed', GOODBYE);
+    if (this.#phase !== 'idle') this.#stop(NO_CODE, 'closed');
   }
 
   retryNow() {
@@ -139,6 +129,8 @@ export class C2C {
   /** @param {string} roomId */
   async join(roomId) {
     const id = roomId.normalize('NFC');
+    // On a stream one bad id would refuse all rooms.
+    if (!ROOM_ID.test(id)) throw new C2CError('BAD_VALUE', undefined, { field: 'roomId' });
     let room = this.rooms.get(id);
     if (!room) {
       room = new Room(id, this.#owner);
@@ -151,20 +143,10 @@ export class C2C {
     return room;
   }
 
-  /**
-   * @param {Command} command
-   * @returns {Sent}
-   */
+  /** @param {Command} command */
   send(command) {
     const whole = { ...command, id: command.id ?? newId() };
-    return sent(this.#send(whole), whole.id);
-  }
-
-  /** @param {Command & {id: string}} command */
-  async #send(command) {
-    checkSize(command);
-    const link = this.#phase === 'open' ? this.#link : undefined;
-    return once(link ? this.#owner.ask(link, command) : Promise.resolve(undefined), command.id);
+    return sent(askOnce(whole, this.#phase === 'open' ? this.#link : undefined, this.#owner), whole.id);
   }
 
   // Connecting
@@ -183,36 +165,29 @@ export class C2C {
       if (turn === this.#turn) this.#later(NO_CODE, `no token: ${error}`);
       return;
     }
-    if (turn === this.#turn) this.#link = this.#makeLink(this.#token ?? '');
+    if (turn === this.#turn) this.#link = this.#makeLink();
   }
 
-  /** @param {string} token @returns {Link} */
-  #makeLink(token) {
+  /** @returns {Link} */
+  #makeLink() {
     const limit = this.#wasOpen ? BLOCKED_AFTER_OPEN : BLOCKED_AFTER;
-    if (this.#failures < limit) {
-      const socket = this.#makeSocket(token);
-      if (socket) return socket;
-    }
-    // If this fails too, the next attempt is a WebSocket again.
-    this.#failures = limit - 1;
-    return new Stream(this.#env, this.#http(token), this.#hooks);
+    const socket = this.#failures < limit && this.#makeSocket();
+    if (socket) return socket;
+    this.#failures = limit - 1; // if this fails too, the next attempt is a WebSocket again
+    return new Stream(this.#env, this.#owner.http(), this.#hooks);
   }
 
-  /** @param {string} token */
-  #makeSocket(token) {
+  #makeSocket() {
     const { WebSocket } = this.#env;
-    const url = this.#socketUrl + (this.lang ? `?lang=${encodeURIComponent(this.lang)}` : '');
+    const url = `ws${this.#base}/ws${this.lang ? `?lang=${encodeURIComponent(this.lang)}` : ''}`;
     try {
-      return WebSocket && new Socket({ ...this.#env, WebSocket }, url, token, this.#hooks);
+      return WebSocket && new Socket(this.#env, WebSocket, url, this.#token ?? '', this.#hooks);
     } catch {
       return undefined; // refused by a policy of the browser
     }
   }
 
-  /**
-   * @param {Link} link
-   * @param {string} [me]
-   */
+  /** @param {Link} link @param {string} [me] */
   #welcome(link, me) {
     if (link === this.#upgrade) this.#replaceLink(link);
     if (link !== this.#link || !this.#isMe(me)) return;
@@ -220,22 +195,19 @@ export class C2C {
       this.#wasOpen = true;
       this.#failures = 0;
     } else {
+      this.#upgradeIn(this.#wasOpen ? UPGRADE_SOON_MS : UPGRADE_MS);
       this.#failures = BLOCKED_AFTER_OPEN; // should it break, the next is a stream again
-      this.#upgradeIn(this.#wasOpen ? SOON_MS : UPGRADE_MS);
     }
     this.#set('stable', STABLE_MS, () => this.#backoff.reset());
     for (const room of this.rooms.values()) void this.#enter(room);
     this.#to('open', { transport: link.transport });
   }
 
-  /**
-   * Commands of one user never go out as another's.
-   * @param {string | undefined} me undefined: not known yet
-   */
-  #isMe(me) {
-    if (me === undefined || me === this.me) return true;
+  /** Commands of one user never go out as another's. @param {string} [me] undefined: not known yet */
+  #isMe(me = this.me) {
+    if (me === this.me) return true;
     if (this.me) {
-      this.#stop(NO_CODE, 'signed in as somebody else', GOODBYE);
+      this.#stop(NO_CODE, 'signed in as somebody else');
       return false;
     }
     this.me = me;
@@ -243,11 +215,7 @@ export class C2C {
     return true;
   }
 
-  /**
-   * @param {Link} link
-   * @param {number} code
-   * @param {string} reason
-   */
+  /** @param {Link} link @param {number} code @param {string} reason */
   #ended(link, code, reason) {
     if (link === this.#upgrade) {
       this.#upgrade = undefined;
@@ -259,50 +227,39 @@ export class C2C {
     this.#drop();
     const after = afterClose(code);
     if (after === 'token') this.#token = undefined;
-    if (after === 'stop') this.#stop(code, reason, GOODBYE);
+    if (after === 'stop') this.#stop(code, reason);
     else this.#later(code, reason);
   }
 
-  /** Forgets the link and all that depends on it. */
+  /** Forgets the link and all that depends on it. @returns {Link | undefined} the link */
   #drop() {
+    const link = this.#link;
     this.#upgrade?.close(BACK_SOON);
     this.#link = this.#upgrade = undefined;
-    for (const name of /** @type {const} */ (['retry', 'stable', 'upgrade'])) this.#set(name);
+    for (const name of ['retry', 'stable', 'upgrade']) this.#set(name);
     for (const room of this.rooms.values()) room._link = room._entering = undefined;
+    return link;
   }
 
-  /**
-   * @param {number} code
-   * @param {string} reason
-   */
+  /** @param {number} code @param {string} reason */
   #later(code, reason) {
     this.#wait(this.#backoff.delayMs(code), { code, reason });
   }
 
-  /**
-   * @param {number} ms
-   * @param {Partial<Connection>} detail
-   */
+  /** @param {number} ms @param {Partial<Connection>} detail */
   #wait(ms, detail) {
     this.#set('retry', ms, () => void this.#open());
     this.#to('waiting', { ...detail, retryAt: this.#env.clock.now() + ms, attempt: this.#backoff.attempt });
   }
 
-  /**
-   * @param {number} code
-   * @param {string} reason
-   * @param {number} goodbye
-   */
-  #stop(code, reason, goodbye) {
-    const link = this.#link;
+  /** @param {number} code @param {string} reason */
+  #stop(code, reason) {
     const error = new C2CError('CLOSED', reason, { closeCode: code });
     this.#turn++;
-    this.#drop();
-    link?.close(goodbye);
+    this.#drop()?.close(GOODBYE);
     this.#set('hidden');
     this.#unwatch?.();
     this.#unwatch = undefined;
-    this.#phase = 'idle';
     for (const room of [...this.rooms.values()]) {
       if (room._wasIn) room._pause(error);
       else this.#forget(room, error);
@@ -315,18 +272,16 @@ export class C2C {
   /** @param {number} ms */
   #upgradeIn(ms) {
     this.#set('upgrade', ms, () => {
-      this.#upgrade = this.#makeSocket(this.#token ?? '');
+      this.#upgrade = this.#makeSocket();
       if (!this.#upgrade) this.#upgradeIn(UPGRADE_MS);
     });
   }
 
   /** @param {Link} link signed in: the rooms move to it, each from its position */
   #replaceLink(link) {
-    const former = this.#link;
     this.#upgrade = undefined;
-    this.#drop();
+    this.#drop()?.close(BACK_SOON);
     this.#link = link;
-    former?.close(BACK_SOON);
   }
 
   // The page
@@ -337,17 +292,14 @@ export class C2C {
     const online = () => this.#wake();
     const turn = () => {
       this.#set('hidden');
-      if (page.document?.hidden) return this.#fallAsleepLater();
-      if (this.#phase === 'asleep') void this.#open();
+      if (page.document?.hidden) this.#fallAsleepLater();
+      else if (this.#phase === 'asleep') void this.#open();
       else this.#wake();
     };
-    page.addEventListener('online', online);
-    page.addEventListener('pageshow', turn);
-    page.document?.addEventListener('visibilitychange', turn);
+    const watched = [[page, 'online', online], [page, 'pageshow', turn], [page.document, 'visibilitychange', turn]];
+    for (const [target, type, listener] of watched) target?.addEventListener(type, listener);
     this.#unwatch = () => {
-      page.removeEventListener('online', online);
-      page.removeEventListener('pageshow', turn);
-      page.document?.removeEventListener('visibilitychange', turn);
+      for (const [target, type, listener] of watched) target?.removeEventListener(type, listener);
     };
   }
 
@@ -364,21 +316,16 @@ export class C2C {
     const { page } = this.#env;
     if (!page.matchMedia?.('(pointer: coarse)').matches) return;
     this.#set('hidden', HIDDEN_MS, () => {
-      if (!page.document.hidden || this.#phase === 'idle') return;
-      const link = this.#link;
+      if (!page.document.hidden) return;
       this.#turn++;
-      this.#drop();
-      link?.close(BACK_SOON);
+      this.#drop()?.close(BACK_SOON);
       this.#to('asleep', { reason: 'hidden' });
     });
   }
 
   // Rooms
 
-  /**
-   * Joins a room on the present link, as often as it takes. `#take` does the rest, in the order of the frames.
-   * @param {Room} room
-   */
+  /** Joins a room on the present link, as often as it takes. `#take` does the rest, in order. @param {Room} room */
   async #enter(room) {
     const link = this.#link;
     if (!link || room._entering === link) return;
@@ -399,23 +346,19 @@ export class C2C {
 
   /** @param {Room} room */
   #rejoin(room) {
-    if (room._link === this.#link) room._link = undefined;
+    room._link = undefined;
     if (this.#phase === 'open') void this.#enter(room);
   }
 
-  /**
-   * @param {Room} room
-   * @param {C2CError} error
-   */
+  /** @param {Room} room @param {C2CError} error */
   #forget(room, error) {
-    if (this.rooms.get(room.roomId) === room) this.rooms.delete(room.roomId);
+    this.rooms.delete(room.roomId);
     room._end(error);
   }
 
   /** @param {Room} room */
   async #leave(room) {
     const link = this.#link;
-    if (this.rooms.get(room.roomId) !== room) return;
     this.rooms.delete(room.roomId);
     if (link && this.#phase === 'open') await this.#ask(link, () => link.leave(room.roomId));
   }
@@ -427,7 +370,6 @@ export class C2C {
    * @template T
    * @param {Link} link
    * @param {() => Promise<T>} asked
-   * @returns {Promise<T | undefined>}
    */
   async #ask(link, asked) {
     const { clock } = this.#env;
@@ -439,10 +381,7 @@ export class C2C {
     return answer;
   }
 
-  /**
-   * @param {Link} link
-   * @param {Frame} frame
-   */
+  /** @param {Link} link @param {Frame} frame */
   #take(link, frame) {
     if (link !== this.#link) return;
     if (isJoined(frame)) return this.#joined(link, frame);
@@ -457,28 +396,19 @@ export class C2C {
     }
   }
 
-  /**
-   * @param {Link} link
-   * @param {import('../c2c.js').JoinedFrame} joined
-   */
+  /** @param {Link} link @param {JoinedFrame} joined */
   #joined(link, joined) {
     if (this.#isMe(joined.me)) this.rooms.get(joined.roomId)?._enter(link, joined);
   }
 
-  /**
-   * What was published by hand may name no room: it can only be from the one there is.
-   * @param {Frame} frame
-   */
+  /** What was published by hand may name no room: it can only be from the one there is. @param {Frame} frame */
   #roomOf({ roomId }) {
     return roomId === undefined && this.rooms.size === 1 ? [...this.rooms.values()][0] : this.rooms.get(String(roomId));
   }
 
   // Small things
 
-  /**
-   * @param {Phase} phase
-   * @param {Partial<Connection>} detail
-   */
+  /** @param {Phase} phase @param {Partial<Connection>} detail */
   #to(phase, detail) {
     if (phase !== 'waiting') this.#set('retry');
     this.#phase = phase;
@@ -486,12 +416,7 @@ export class C2C {
     this.#listeners.emit('status', this.connection);
   }
 
-  /**
-   * Sets a timer in place of the former; without `work` there is none then.
-   * @param {'retry' | 'stable' | 'upgrade' | 'hidden'} name
-   * @param {number} [ms]
-   * @param {() => void} [work]
-   */
+  /** Sets a timer in place of the former, or none. @param {string} name @param {number} [ms] @param {() => void} [work] */
   #set(name, ms = 0, work) {
     const { clock } = this.#env;
     clock.clearTimeout(this.#timers[name]);
@@ -504,10 +429,7 @@ export class C2C {
   }
 }
 
-/**
- * @param {Options} options
- * @returns {Environment}
- */
+/** @param {Options} options @returns {Environment} */
 function environment(options) {
   const page = options.page ?? globalThis;
   return {

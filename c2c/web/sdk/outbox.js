@@ -1,49 +1,14 @@
 /**
- * One room's commands on their way: kept until they are answered, sent one after the other, in order.
- *
- * One at a time, because a command that is refused for the moment must not be overtaken by the next. Each stands in the
- * storage before it is sent, so that it survives the page; and goes out with the same `id` each time, so that the server
- * carries it out once. The server remembers ids for 10 minutes: of a command that was sent longer ago and never answered,
- * the room's log says whether it was carried out.
+ * One room's commands on their way: kept until they are answered, and sent one after the other, so that one that is
+ * refused for now is not overtaken by the next. Each stands in the storage before it is sent and goes out with the same
+ * `id` each time. The server knows an id for 10 minutes; of one it may have forgotten, the room's log tells.
  * @module
  */
 
 import { C2CError, errorOf } from './policy.js';
 
-/** @import { Answer, Command, Pending, Position, RoomEvent } from '../c2c.js' */
-/** @import { Environment, Link } from './socket.js' */
-
-/** @typedef {Command & {id: string, roomId: string}} RoomCommand */
-/**
- * @typedef {object} Kept what stands in the storage
- * @property {RoomCommand} command
- * @property {number} at when the page sent it, in ms since 1970; no two of a room are alike
- * @property {number} [first] when it went out first, as far as the server may remember it
- * @property {Position} [from] where the room stood then: its event can only be behind that
- * @property {string} [code] why it failed
- * @property {string} [message]
- */
-/**
- * @typedef {object} Waiting what only this page knows of it
- * @property {'queued' | 'sending' | 'failed'} state
- * @property {boolean} adopted an earlier page, or another tab, has put it into the storage
- * @property {number} tries how often the server asked to try again
- * @property {number} silences how many connections fell silent on it
- * @property {(answer: Answer) => void} resolve
- * @property {(error: C2CError) => void} reject
- */
-/** @typedef {Kept & Waiting} Entry */
-/**
- * @typedef {object} Host the room of the outbox, and what is round it
- * @property {string} roomId
- * @property {Environment} env
- * @property {Position | undefined} position
- * @property {Link | undefined} link where commands can go at the moment
- * @property {(link: Link, command: RoomCommand) => Promise<Answer | undefined>} ask
- * @property {() => void} rejoin
- * @property {(after: number) => Promise<{events: RoomEvent[], epoch: string, seq: number} | undefined>} readLog
- * @property {() => void} changed
- */
+/** @import { Answer, Pending, RoomEvent } from '../c2c.js' */
+/** @import { Entry, Environment, Host, Kept, Link } from './types.js' */
 
 const KEEP_MS = 24 * 3_600_000;
 /** The server's 10 minutes, less what clocks and queues may take. */
@@ -55,11 +20,13 @@ const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 5_000;
 const PREFIX = 'c2c/';
 /** Errors that pass by themselves, however long it takes. */
-const PATIENT = new Set(['RATE_LIMITED', 'SERVICE_UNAVAILABLE']);
+const PATIENT = ['RATE_LIMITED', 'SERVICE_UNAVAILABLE'];
 /** Errors that may pass: a room that Redis lost is opened again, a place in it taken again. */
-const MENDING = new Set(['ROOM_NOT_FOUND', 'NOT_A_MEMBER']);
+const MENDING = ['ROOM_NOT_FOUND', 'NOT_A_MEMBER'];
 
-/** @returns {string} an id that nobody else makes; `crypto.randomUUID` is missing on pages without TLS */
+const nobody = () => {};
+
+/** An id that nobody else makes. `crypto.randomUUID` is missing on pages without TLS. */
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
@@ -90,18 +57,14 @@ export class Outbox {
 
   // What pages do
 
-  /**
-   * Takes a command and sends it as soon as its turn comes.
-   * @param {RoomCommand} command
-   * @returns {Promise<Answer>}
-   */
+  /** @param {Kept['command']} command @returns {Promise<Answer>} */
   add(command) {
     const former = this.#find(command.id);
-    if (former) return this.#again(former);
+    if (former) return this.#send(former);
     if (this.#entries.length >= LIMIT) {
       const failed = this.#entries.find(({ state }) => state === 'failed');
-      if (!failed) return Promise.reject(new C2CError('QUEUE_FULL', undefined, {}, command.id));
-      this.#drop(failed);
+      if (!failed) return refused('QUEUE_FULL', command.id);
+      this.#remove(failed);
     }
     this.#last = Math.max(this.#host.env.clock.now(), this.#last + 1);
     const entry = this.#enter({ command, at: this.#last }, false);
@@ -109,40 +72,28 @@ export class Outbox {
     return this.#send(entry);
   }
 
-  /**
-   * @param {string} id
-   * @returns {Promise<Answer>}
-   */
+  /** @param {string} id @returns {Promise<Answer>} */
   retry(id) {
     const entry = this.#find(id);
-    return entry ? this.#again(entry) : Promise.reject(new C2CError('DISCARDED', undefined, {}, id));
+    return entry ? this.#send(entry) : refused('DISCARDED', id);
   }
 
   /** @param {string} id */
   discard(id) {
     const entry = this.#find(id);
     if (!entry) return;
-    this.#drop(entry);
+    this.#remove(entry);
     entry.reject(new C2CError('DISCARDED', undefined, {}, id));
     this.#host.changed();
   }
 
-  /** @param {Entry} entry */
-  #again(entry) {
+  /** @param {Entry} entry @returns {Promise<Answer>} */
+  #send(entry) {
     if (entry.state === 'failed') {
       Object.assign(entry, { state: 'queued', tries: 0, silences: 0, code: undefined, message: undefined });
       this.#keep(entry);
     }
-    return this.#send(entry);
-  }
-
-  /**
-   * @param {Entry} entry
-   * @returns {Promise<Answer>}
-   */
-  #send(entry) {
     const { resolve, reject } = entry;
-    /** @type {Promise<Answer>} */
     const answered = new Promise((answer, refuse) => {
       // Whoever has asked before hears the same.
       entry.resolve = (value) => (resolve(value), answer(value));
@@ -155,9 +106,9 @@ export class Outbox {
 
   // What the room does
 
-  /** @param {string} owner whose commands these are: those that were left in the storage are taken up */
+  /** Takes up what was left in the storage. @param {string} owner whose commands these are */
   open(owner) {
-    if (this.#owner === owner) return;
+    if (this.#owner) return;
     this.#owner = owner;
     for (const entry of this.#entries) this.#keep(entry);
     const stored = this.#load().filter(({ command }) => !this.#find(command.id));
@@ -168,23 +119,23 @@ export class Outbox {
     this.#host.changed();
   }
 
-  /** @param {C2CError} error what promises hear when nothing goes out any more; the commands stay */
+  /** Nothing goes out any more; the commands stay. @param {C2CError} error what promises hear */
   release(error) {
     for (const entry of this.#entries) {
-      if (entry.state !== 'failed') entry.reject(error);
-      entry.resolve = entry.reject = () => {};
+      entry.reject(error);
+      entry.resolve = entry.reject = nobody;
     }
   }
 
   /**
-   * An event of the room, or an answer that came too late: nobody waits for it, but it settles what it is about. A
-   * command that is on its way waits for its own answer, which says more.
+   * An event, or an answer that comes too late, settles what it is about. A command that is on its way waits for its own
+   * answer, which says more.
    * @param {string | undefined} id
    * @param {RoomEvent} frame
    */
   seen(id, frame) {
-    const entry = id === undefined ? undefined : this.#find(id);
-    if (entry && entry.state !== 'sending' && frame.t !== 'error') this.#settle(entry, answerOf(entry, frame));
+    const entry = this.#find(id);
+    if (entry && entry.state !== 'sending' && frame.t !== 'error') this.#settle(entry, frame);
   }
 
   /** Sends what is waiting, until there is nothing or nowhere to send it to. */
@@ -203,13 +154,11 @@ export class Outbox {
     }
   }
 
-  /**
-   * @param {Entry} entry
-   * @param {Link} link
-   */
+  /** @param {Entry} entry @param {Link} link */
   async #deliver(entry, link) {
     const now = this.#host.env.clock.now();
-    if (entry.adopted && !this.#isKept(entry)) return this.#gone(entry);
+    // Another tab has had the answer, or has discarded it.
+    if (entry.adopted && !this.#isKept(entry)) return this.discard(entry.command.id);
     if (now - entry.at > KEEP_MS) return this.#fail(entry, new C2CError('TIMEOUT', 'kept for a day'));
     if (entry.first !== undefined && now - entry.first > REMEMBERED_MS) return this.#lookUp(entry);
     entry.state = 'sending';
@@ -219,9 +168,9 @@ export class Outbox {
     }
     const answer = await this.#host.ask(link, entry.command);
     if (entry.state !== 'sending' || !this.#entries.includes(entry)) return;
-    if (!answer) this.#lost(entry, link);
-    else if (answer.t === 'error') await this.#refused(entry, answer);
-    else this.#settle(entry, answer);
+    if (answer?.t === 'error') await this.#refused(entry, answer);
+    else if (answer) this.#settle(entry, answer);
+    else this.#lost(entry, link);
   }
 
   /**
@@ -235,37 +184,27 @@ export class Outbox {
     if (link.silent && ++entry.silences >= SILENCES) this.#fail(entry, new C2CError('TIMEOUT', 'no answer'));
   }
 
-  /**
-   * @param {Entry} entry
-   * @param {Answer} answer
-   */
+  /** @param {Entry} entry @param {Answer} answer */
   async #refused(entry, answer) {
     const code = String(answer.code);
-    const again = answer.retryable === true || MENDING.has(code);
-    if (!again || (!PATIENT.has(code) && entry.tries >= TRIES)) return this.#fail(entry, errorOf(answer));
+    const again = answer.retryable === true || MENDING.includes(code);
+    if (!again || (!PATIENT.includes(code) && entry.tries >= TRIES)) return this.#fail(entry, errorOf(answer));
     entry.state = 'queued';
     if (code === 'NOT_A_MEMBER') this.#host.rejoin();
     // The pacer has the waiting for a refused rate.
     if (code !== 'RATE_LIMITED') await this.#pause(entry, Number(answer.retryAfterMs) || RETRY_MS);
   }
 
-  /**
-   * @param {Entry} entry
-   * @param {number} ms at least
-   */
+  /** @param {Entry} entry @param {number} ms at least */
   #pause(entry, ms) {
     const { clock, random } = this.#host.env;
     const longer = Math.min(RETRY_MAX_MS, ms * 1.5 ** entry.tries++);
     return new Promise((resolve) => clock.setTimeout(() => resolve(undefined), longer * (1 + random() / 4)));
   }
 
-  /**
-   * Finds out whether a command was carried out that the server may have forgotten.
-   * @param {Entry} entry
-   */
+  /** Was a command carried out that the server may have forgotten? @param {Entry} entry */
   async #lookUp(entry) {
-    const { env } = this.#host;
-    const asked = env.clock.now();
+    const asked = this.#host.env.clock.now();
     let after = entry.from?.seq ?? 0;
     for (;;) {
       const page = await this.#host.readLog(after);
@@ -273,7 +212,7 @@ export class Outbox {
       if (!page) return void (await this.#pause(entry, RETRY_MS));
       const { events, epoch, seq } = page;
       const found = events.find(({ by }) => by === entry.command.id);
-      if (found) return this.#settle(entry, answerOf(entry, found));
+      if (found) return this.#settle(entry, found);
       if (epoch !== entry.from?.epoch || (seq > after && events[0]?.seq !== after + 1)) {
         return this.#fail(entry, new C2CError('TIMEOUT', 'whether it was carried out is not known any more'));
       }
@@ -284,22 +223,14 @@ export class Outbox {
     this.#keep(entry);
   }
 
-  // Ends
-
-  /**
-   * @param {Entry} entry
-   * @param {Answer} answer
-   */
-  #settle(entry, answer) {
-    this.#drop(entry);
-    entry.resolve(answer);
+  /** @param {Entry} entry @param {RoomEvent} frame its answer; or its event, which says the same */
+  #settle(entry, { by, ...answer }) {
+    this.#remove(entry);
+    entry.resolve(by === undefined ? answer : { ...answer, t: 'ack', id: by });
     this.#host.changed();
   }
 
-  /**
-   * @param {Entry} entry
-   * @param {C2CError} error
-   */
+  /** @param {Entry} entry @param {C2CError} error */
   #fail(entry, { code, message, details }) {
     Object.assign(entry, { state: 'failed', code, message });
     this.#keep(entry);
@@ -307,29 +238,18 @@ export class Outbox {
     this.#host.changed();
   }
 
-  /** Another tab has had the answer, or has discarded it. @param {Entry} entry */
-  #gone(entry) {
-    this.#drop(entry);
-    entry.reject(new C2CError('DISCARDED', undefined, {}, entry.command.id));
-    this.#host.changed();
-  }
-
   // Entries and the storage
 
-  /** @param {string} id */
+  /** @param {string | undefined} id */
   #find(id) {
     return this.#entries.find(({ command }) => command.id === id);
   }
 
-  /**
-   * @param {Kept} kept
-   * @param {boolean} adopted
-   * @returns {Entry}
-   */
+  /** @param {Kept} kept @param {boolean} adopted */
   #enter(kept, adopted) {
-    const nobody = () => {};
-    /** @type {Waiting} */
-    const waiting = {
+    /** @type {Entry} */
+    const entry = {
+      ...kept,
       state: kept.code ? 'failed' : 'queued',
       adopted,
       tries: 0,
@@ -337,38 +257,34 @@ export class Outbox {
       resolve: nobody,
       reject: nobody,
     };
-    const entry = { ...kept, ...waiting };
     this.#entries.push(entry);
     return entry;
   }
 
   /** @param {Entry} entry */
-  #drop(entry) {
+  #remove(entry) {
     this.#entries = this.#entries.filter((other) => other !== entry);
-    this.#try((storage) => storage.removeItem(this.#key(entry)));
+    this.#try((storage) => storage.removeItem(this.#key(entry.command.id)));
   }
 
-  /** @param {Kept} entry */
-  #key({ command }) {
-    return `${PREFIX}${this.#owner}/${this.#host.roomId}/${command.id}`;
+  /** @param {string} id */
+  #key(id) {
+    return `${PREFIX}${this.#owner}/${this.#host.roomId}/${id}`;
   }
 
   /** @param {Entry} entry */
-  #keep(entry) {
-    const { command, at, first, from, code, message } = entry;
-    if (!this.#owner) return;
+  #keep({ command, at, first, from, code, message }) {
     const text = JSON.stringify({ command, at, first, from, code, message });
-    this.#try((storage) => storage.setItem(this.#key(entry), text));
+    if (this.#owner) this.#try((storage) => storage.setItem(this.#key(command.id), text));
   }
 
   /** @param {Entry} entry */
-  #isKept(entry) {
-    return this.#try((storage) => storage.getItem(this.#key(entry))) !== null;
+  #isKept({ command }) {
+    return this.#try((storage) => storage.getItem(this.#key(command.id))) !== null;
   }
 
-  /** @returns {Kept[]} what is stored for this user and room; what is too old, whosever it is, is thrown away */
+  /** What is stored for this user and room. What is too old, whosever it is, is thrown away. */
   #load() {
-    const mine = `${PREFIX}${this.#owner}/${this.#host.roomId}/`;
     const oldest = this.#host.env.clock.now() - KEEP_MS;
     /** @type {Kept[]} */
     const found = [];
@@ -377,7 +293,7 @@ export class Outbox {
       for (const key of keys.filter((key) => key.startsWith(PREFIX))) {
         const kept = readKept(storage.getItem(key));
         if (!kept || kept.at < oldest) storage.removeItem(key);
-        else if (key === mine + kept.command.id) found.push(kept);
+        else if (key === this.#key(kept.command.id)) found.push(kept);
       }
     });
     return found;
@@ -386,7 +302,6 @@ export class Outbox {
   /**
    * @template T
    * @param {(storage: NonNullable<Environment['storage']>) => T} work
-   * @returns {T | undefined}
    */
   #try(work) {
     const { storage } = this.#host.env;
@@ -398,10 +313,12 @@ export class Outbox {
   }
 }
 
-/**
- * @param {string | null} text
- * @returns {Kept | undefined}
- */
+/** @param {string} code @param {string} id */
+function refused(code, id) {
+  return Promise.reject(new C2CError(code, undefined, {}, id));
+}
+
+/** @param {string | null} text @returns {Kept | undefined} */
 function readKept(text) {
   try {
     const kept = JSON.parse(text ?? '');
@@ -409,14 +326,4 @@ function readKept(text) {
   } catch {
     return undefined;
   }
-}
-
-/**
- * What a command's event says about it, as an answer.
- * @param {Entry} entry
- * @param {RoomEvent} event
- * @returns {Answer}
- */
-function answerOf({ command }, { by, ...fields }) {
-  return by === undefined ? fields : { ...fields, t: 'ack', id: command.id };
 }

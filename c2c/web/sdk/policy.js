@@ -1,7 +1,4 @@
-/**
- * What failures ask of the client: errors, what a close code means, when to connect again, how fast to send. No I/O.
- * @module
- */
+/** What failures ask of the client: errors, close codes, when to connect again, how fast to send. No I/O. @module */
 
 /** @import { Answer, Frame } from '../c2c.js' */
 
@@ -9,8 +6,6 @@ const BASE_MS = 1_000;
 const CAP_MS = 30_000;
 const CALM_MS = 10_000;
 const SHARE_MIN = 0.4;
-const STOP = new Set([4400, 4403]);
-const NEW_TOKEN = 4401;
 const FLOOD = 4429;
 
 export class C2CError extends Error {
@@ -29,10 +24,7 @@ export class C2CError extends Error {
   }
 }
 
-/**
- * @param {Frame} frame of type `error`
- * @param {string} [commandId]
- */
+/** @param {Frame} frame of type `error` @param {string} [commandId] */
 export function errorOf({ t, id, code, message, retryable, ...details }, commandId = id) {
   return new C2CError(String(code), String(message), details, commandId);
 }
@@ -47,28 +39,22 @@ export function noAnswer(code, message) {
   return { t: 'error', code, message, retryable: false };
 }
 
-/**
- * What the end of a connection asks for. Codes that are not named in the protocol ask to come back.
- * @param {number} code
- * @returns {'again' | 'token' | 'stop'}
- */
+/** @param {number} code how a connection ended @returns {'again' | 'token' | 'stop'} */
 export function afterClose(code) {
-  if (STOP.has(code)) return 'stop';
-  return code === NEW_TOKEN ? 'token' : 'again';
+  if (code === 4400 || code === 4403) return 'stop';
+  return code === 4401 ? 'token' : 'again';
 }
 
 /**
  * How long to wait before the next connection: 1 s → 30 s with jitter.
  *
- * The first wait after a stable connection is drawn from the whole second. After that a client draws once which share
- * of 2 s, 4 s, 8 s … it waits, and keeps it: then at any moment every client comes back within the time that has
- * passed already, spread evenly. Full jitter drawn anew for each attempt lets most of a restarted server's clients come
- * in its first second and the rest over half a minute: 5 to 9 times the mean in the worst second, against 2 to 3 this
- * way (500 clients, the server away for 0.5 to 40 s; `tests/web/policy.test.mjs` simulates it).
+ * After a stable connection a client draws once, where in the first second it comes and which share of 2 s, 4 s, 8 s … it
+ * waits then: so all come back within as long as the server was away, evenly spread. Jitter drawn anew each time brings
+ * most of them in the first second and the rest over half a minute (`docs/sdk.md` has the numbers).
  */
 export class Backoff {
   #random;
-  #share = 0;
+  #draw = 0;
   /** How many waits there were since the last stable connection. */
   attempt = 0;
 
@@ -84,27 +70,20 @@ export class Backoff {
   /** @param {number} code the close code, 0 for none */
   delayMs(code) {
     const attempt = this.attempt++;
-    if (attempt === 0) this.#share = SHARE_MIN + (1 - SHARE_MIN) * this.#random();
-    const share = attempt === 0 ? this.#random() : this.#share;
+    if (!attempt) this.#draw = this.#random();
+    const share = attempt ? SHARE_MIN + (1 - SHARE_MIN) * this.#draw : this.#draw;
     // Who has flooded the server waits a second at least; the others may draw a zero.
     return (code === FLOOD ? BASE_MS : 0) + share * Math.min(CAP_MS, BASE_MS * 2 ** attempt);
   }
 }
 
-/**
- * Spaces the commands of one connection once the server has refused one for its rate. Without it, who sends much would
- * be refused for every other command and at last be closed for flooding.
- */
+/** Spaces commands once one was refused for its rate, else every other one would be, and the flood closed at last. */
 export class Pacer {
   #spacingMs = 0;
   #next = 0;
   #refused = 0;
 
-  /**
-   * Takes the next place in the row.
-   * @param {number} now
-   * @returns {number} ms until its turn
-   */
+  /** Takes the next place in the row. @param {number} now @returns {number} ms until its turn */
   reserveMs(now) {
     if (now - this.#refused > CALM_MS) this.#spacingMs = 0;
     const turn = Math.max(now, this.#next);
@@ -112,10 +91,7 @@ export class Pacer {
     return turn - now;
   }
 
-  /**
-   * @param {number} now
-   * @param {number} retryAfterMs when the server takes the next command: at most the time between two
-   */
+  /** @param {number} now @param {number} retryAfterMs at most the time between two */
   refused(now, retryAfterMs) {
     this.#refused = now;
     this.#spacingMs = Math.max(this.#spacingMs, retryAfterMs);

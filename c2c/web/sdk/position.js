@@ -1,9 +1,11 @@
-/**
- * What a client knows of one room, and which event is the next. No I/O.
- * @module
- */
+/** What a client knows of one room, and which event is the next. No I/O. @module */
 
 /** @import { Frame, JoinedFrame, Position, RoomEvent } from '../c2c.js' */
+
+/** @param {unknown} value */
+export function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 /**
  * Whether a frame is a whole `joined`: anybody with redis-cli can publish what only looks like one.
@@ -11,20 +13,10 @@
  * @returns {frame is JoinedFrame}
  */
 export function isJoined(frame) {
-  return (
-    frame.t === 'joined' &&
-    typeof frame.roomId === 'string' &&
-    typeof frame.epoch === 'string' &&
-    typeof frame.seq === 'number' &&
-    typeof frame.recovered === 'boolean' &&
-    Array.isArray(frame.members) &&
-    isObject(frame.presence)
-  );
-}
-
-/** @param {unknown} value */
-export function isObject(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  const { t, roomId, epoch, seq, recovered, members, presence } = frame;
+  const position = typeof epoch === 'string' && typeof seq === 'number';
+  const room = typeof roomId === 'string' && Array.isArray(members) && isObject(presence);
+  return t === 'joined' && position && room && typeof recovered === 'boolean';
 }
 
 export class Track {
@@ -40,8 +32,7 @@ export class Track {
   #membersSeq = 0;
 
   /**
-   * Takes a `joined`, asked for or not. When the room was recovered the position stays: the missed events follow. They
-   * do not change the members, which are listed as they are after them.
+   * Takes a `joined`. A recovered one leaves the position: the missed events follow. The members are as after them.
    * @param {JoinedFrame} joined
    * @returns {string | undefined} why a state that was there was replaced, if it was
    */
@@ -58,43 +49,36 @@ export class Track {
   }
 
   /**
-   * Looks at an event and goes to its position if it is the next. One without a `seq` is always passed on.
+   * Goes to an event's position if it is the next. One without a `seq` is always passed on.
    * @param {RoomEvent} event
    * @returns {'pass' | 'old' | 'gap'}
    */
   take(event) {
-    const { seq } = event;
-    if (!this.position) return 'old';
-    if (typeof seq !== 'number') {
-      this.#noteStatus(event);
-      return 'pass';
+    const { seq, epoch } = event;
+    const here = this.position;
+    if (!here) return 'old';
+    if (typeof seq === 'number') {
+      if (epoch !== here.epoch || seq > here.seq + 1) return 'gap';
+      if (seq <= here.seq) return 'old';
+      this.position = { epoch, seq };
+      if (seq <= this.#membersSeq) return 'pass';
     }
-    if (event.epoch !== this.position.epoch || seq > this.position.seq + 1) return 'gap';
-    if (seq <= this.position.seq) return 'old';
-    this.position = { epoch: this.position.epoch, seq };
-    if (seq > this.#membersSeq) {
-      this.#noteMember(event);
-      this.#noteStatus(event);
-    }
+    this.#note(event);
     return 'pass';
   }
 
   /** @param {RoomEvent} event */
-  #noteMember({ t, userId }) {
+  #note({ t, seq, userId, status }) {
     if (typeof userId !== 'string') return;
+    if (t === 'user:status' && typeof status === 'string') this.presence.set(userId, status);
+    if (seq === undefined) return; // published by hand, or not logged: nobody comes or goes by that
     if (t === 'user_joined') {
       this.members.add(userId);
       if (!this.presence.has(userId)) this.presence.set(userId, 'online');
-    } else if (t === 'user_left') {
+    }
+    if (t === 'user_left') {
       this.members.delete(userId);
       this.presence.delete(userId);
-    }
-  }
-
-  /** @param {RoomEvent} event */
-  #noteStatus({ t, userId, status }) {
-    if (t === 'user:status' && typeof userId === 'string' && typeof status === 'string') {
-      this.presence.set(userId, status);
     }
   }
 }

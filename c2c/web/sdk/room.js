@@ -1,56 +1,32 @@
-/**
- * A room that was joined: its state, its events, its commands. What begins with `_` is the client's business.
- * @module
- */
+/** A room that was joined: its state, its events, its commands. What begins with `_` is the client's. @module */
 
 import { newId, Outbox } from './outbox.js';
 import { C2CError, errorOf } from './policy.js';
-import { Track } from './position.js';
+import { isJoined, Track } from './position.js';
+import { roomPart } from './sse.js';
 
 /** @import { Answer, Command, JoinedFrame, RoomEvent, SendOptions, Sent } from '../c2c.js' */
-/** @import { Environment, Link } from './socket.js' */
-
-/**
- * @typedef {object} Owner what a room needs of its client
- * @property {Environment} env
- * @property {(link: Link, command: Command & {id: string}) => Promise<Answer | undefined>} ask
- * @property {(room: Room) => void} rejoin
- * @property {(room: Room) => Promise<void>} leave
- * @property {(path: string) => Promise<any>} read
- */
+/** @import { Link, Owner } from './types.js' */
 
 const FRAME_BYTES_MAX = 65_536;
-const LOG_PAGE = 500;
 /** Commands that the server carries out once per id, and that mean the same when they come late. */
-const KEPT = new Set([
-  'msg',
-  'update-gbs-number',
-  'create-lineup-memo',
-  'update-lineup-memo',
-  'delete-lineup-memo',
-]);
+const KEPT = ['msg', 'update-gbs-number', 'create-lineup-memo', 'update-lineup-memo', 'delete-lineup-memo'];
 /** What the SDK says itself; an event of that name, published by hand, is heard under `*` only. */
-const OWN = new Set(['*', 'joined', 'replaced', 'closed', 'pending']);
+const OWN = ['*', 'joined', 'replaced', 'closed', 'pending'];
 
 /** Listeners by type. One that throws harms nobody else: its error goes where uncaught errors go. */
 export class Listeners {
   /** @type {Map<string, Set<(detail: any) => void>>} */
   #byType = new Map();
 
-  /**
-   * @param {string} type
-   * @param {(detail: any) => void} listener
-   */
+  /** @param {string} type @param {(detail: any) => void} listener */
   on(type, listener) {
     const listeners = this.#byType.get(type) ?? new Set();
     this.#byType.set(type, listeners.add(listener));
     return () => void listeners.delete(listener);
   }
 
-  /**
-   * @param {string} type
-   * @param {unknown} detail
-   */
+  /** @param {string} type @param {unknown} detail */
   emit(type, detail) {
     for (const listener of [...(this.#byType.get(type) ?? [])]) {
       try {
@@ -62,31 +38,28 @@ export class Listeners {
   }
 }
 
-/**
- * @param {Promise<Answer>} answered
- * @param {string} id
- * @returns {Sent}
- */
+/** @param {Promise<Answer>} answered @param {string} id @returns {Sent} */
 export function sent(answered, id) {
-  // Whoever does not wait for an answer is not to be told of an "unhandled rejection".
-  answered.catch(() => {});
+  answered.catch(() => {}); // who does not wait for an answer is not told of an "unhandled rejection"
   return Object.assign(answered, { id });
 }
 
 /**
- * Asks once; for commands that are not kept.
- * @param {Promise<Answer | undefined>} asked
- * @param {string} id
+ * Asks once, for what is not kept.
+ * @param {Command & {id: string}} command
+ * @param {Link | undefined} link
+ * @param {Owner} owner
  */
-export async function once(asked, id) {
-  const answer = await asked;
-  if (!answer) throw new C2CError('DISCONNECTED', undefined, {}, id);
-  if (answer.t === 'error') throw errorOf(answer, id);
+export async function askOnce(command, link, owner) {
+  checkSize(command);
+  const answer = link && (await owner.ask(link, command));
+  if (!answer) throw new C2CError('DISCONNECTED', undefined, {}, command.id);
+  if (answer.t === 'error') throw errorOf(answer, command.id);
   return answer;
 }
 
-/** @param {unknown} command */
-export function checkSize(command) {
+/** @param {Command} command */
+function checkSize(command) {
   if (new TextEncoder().encode(JSON.stringify(command)).length > FRAME_BYTES_MAX) throw new C2CError('TOO_LARGE');
 }
 
@@ -110,12 +83,10 @@ export class Room {
     this.#arrived = (error) => (error ? reject(error) : resolve());
   });
 
-  /**
-   * @param {string} roomId
-   * @param {Owner} owner
-   */
+  /** @param {string} roomId @param {Owner} owner */
   constructor(roomId, owner) {
     const room = this;
+    const log = `/api/rooms/${roomPart(roomId)}/events?limit=500&after=`;
     this.roomId = roomId;
     this.#owner = owner;
     this._entered.catch(() => {});
@@ -130,8 +101,7 @@ export class Room {
       },
       ask: owner.ask,
       rejoin: () => owner.rejoin(room),
-      readLog: (after) =>
-        owner.read(`/api/rooms/${encodeURIComponent(roomId)}/events?after=${after}&limit=${LOG_PAGE}`),
+      readLog: (after) => owner.http().get(log + after),
       changed: () => room.#listeners.emit('pending', { t: 'pending', roomId }),
     });
   }
@@ -162,36 +132,23 @@ export class Room {
     return this.#outbox.pending;
   }
 
-  /**
-   * @param {string} type
-   * @param {(event: any) => void} listener
-   */
+  /** @param {string} type @param {(event: any) => void} listener */
   on(type, listener) {
     return this.#listeners.on(type, listener);
   }
 
-  // Commands
-
-  /**
-   * @param {Command} command
-   * @param {SendOptions} [options]
-   * @returns {Sent}
-   */
-  send(command, { keep = KEPT.has(command.t) } = {}) {
+  /** @param {Command} command @param {SendOptions} [options] */
+  send(command, { keep = KEPT.includes(command.t) } = {}) {
     const whole = { ...command, roomId: this.roomId, id: command.id ?? newId() };
     return sent(this.#send(whole, keep), whole.id);
   }
 
-  /**
-   * @param {Command & {id: string, roomId: string}} command
-   * @param {boolean} keep
-   */
+  /** @param {Command & {id: string, roomId: string}} command @param {boolean} keep */
   async #send(command, keep) {
-    checkSize(command);
     if (this.#over) throw this.#over;
-    if (keep) return this.#outbox.add(command);
-    if (!this._link) throw new C2CError('DISCONNECTED', undefined, {}, command.id);
-    return once(this.#owner.ask(this._link, command), command.id);
+    if (!keep) return askOnce(command, this._link, this.#owner);
+    checkSize(command);
+    return this.#outbox.add(command);
   }
 
   /** @param {string} id */
@@ -213,7 +170,7 @@ export class Room {
   // What the client tells
 
   get _wasIn() {
-    return this.#track.position !== undefined;
+    return this.position !== undefined;
   }
 
   /** @param {string} me */
@@ -221,26 +178,33 @@ export class Room {
     this.#outbox.open(me);
   }
 
-  /**
-   * A `joined`, asked for or not.
-   * @param {Link} link
-   * @param {JoinedFrame} joined
-   */
+  /** A `joined`, asked for or not. @param {Link} link @param {JoinedFrame} joined */
   _enter(link, joined) {
     this._link = link;
-    const first = !this._wasIn;
-    if (first) {
-      // Who awaits `join` runs after this; hold what may be in the same packet until then.
+    if (this._wasIn) {
+      this._take(joined);
+    } else {
+      this.#track.enter(joined);
+      // Who awaits `join` runs after this; what may be in the same packet is held until then.
       this.#held = [];
       this.#owner.env.clock.setTimeout(() => this.#release(), 0);
-      this.#track.enter(joined);
       this.#arrived();
-    } else if (this.#held) {
-      this.#held.push(joined);
-    } else {
-      this.#reenter(joined);
     }
     void this.#outbox.flush();
+  }
+
+  #release() {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const frame of held) this._take(frame);
+  }
+
+  /** An event, or a `joined` that is not the first. @param {RoomEvent} frame */
+  _take(frame) {
+    if (this.#over) return;
+    if (this.#held) this.#held.push(frame);
+    else if (isJoined(frame)) this.#reenter(frame);
+    else this.#event(frame);
   }
 
   /** @param {JoinedFrame} joined */
@@ -251,27 +215,13 @@ export class Room {
     this.#tell('joined', joined);
   }
 
-  #release() {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const event of held) {
-      if (event.t === 'joined') this.#reenter(/** @type {JoinedFrame} */ (event));
-      else this._take(event);
-    }
-  }
-
   /** @param {RoomEvent} event */
-  _take(event) {
-    if (this.#over) return;
-    if (this.#held) {
-      this.#held.push(event);
-      return;
-    }
+  #event(event) {
     const verdict = this.#track.take(event);
     if (verdict === 'gap') this.#owner.rejoin(this);
     if (verdict !== 'pass') return;
-    if (typeof event.seq === 'number') this.#outbox.seen(event.by, event);
-    if (!OWN.has(event.t)) this.#listeners.emit(event.t, event);
+    if (event.seq !== undefined) this.#outbox.seen(event.by, event);
+    if (!OWN.includes(event.t)) this.#listeners.emit(event.t, event);
     this.#listeners.emit('*', event);
   }
 
@@ -280,10 +230,7 @@ export class Room {
     this.#outbox.seen(answer.id, answer);
   }
 
-  /**
-   * @param {string} type
-   * @param {unknown} detail
-   */
+  /** @param {string} type @param {unknown} detail */
   #tell(type, detail) {
     this.#listeners.emit(type, detail);
     this.#listeners.emit('*', detail);

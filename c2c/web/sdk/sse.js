@@ -1,6 +1,5 @@
 /**
  * The way where WebSockets are blocked: one stream of server-sent events for all rooms, and a POST for each command.
- *
  * Read by `fetch`, because `EventSource` sends no token. Another set of rooms is another stream, which resumes where the
  * former was; any node can answer any of it.
  * @module
@@ -8,18 +7,17 @@
 
 import { isObject } from './position.js';
 import { noAnswer, Pacer } from './policy.js';
-import { ANSWER_MS, NO_CODE, OPEN_MS, SLEPT_MS } from './socket.js';
+import { ANSWER_MS, NO_CODE, OPEN_MS, parsed, SLEPT_MS, TOKEN_REFUSED } from './socket.js';
 
-/** @import { Answer, Command, Frame, Position } from '../c2c.js' */
-/** @import { Environment, Hooks, Link } from './socket.js' */
+/** @import { Answer } from '../c2c.js' */
+/** @import { Environment, Hooks, Link, Numbered } from './types.js' */
 
 /** The server's heartbeats are comments, one every 10 s. */
-const SILENCE_MS = 14_000;
 const BEAT_MS = 10_000;
+const SILENCE_MS = 14_000;
 /** Rooms that are joined together share a new stream. */
 const GATHER_MS = 20;
 const GOING_AWAY = 1001;
-const TOKEN_REFUSED = 4401;
 const FLOOD = 4429;
 /** Commands that name no room are those of the room that everybody is in. */
 const EVERYBODY = 'online';
@@ -30,7 +28,7 @@ export class Stream {
   transport = 'sse';
   pacer = new Pacer();
   silent = false;
-  #env;
+  #clock;
   #http;
   #hooks;
   #ended = false;
@@ -51,23 +49,17 @@ export class Stream {
    * @param {Http} http
    * @param {Hooks} hooks
    */
-  constructor(env, http, hooks) {
-    this.#env = env;
+  constructor({ clock }, http, hooks) {
+    this.#clock = clock;
     this.#http = http;
     this.#hooks = hooks;
     this.#gather(0);
   }
 
-  // Asking
-
-  /**
-   * @param {Command & {id: string}} command
-   * @returns {Promise<Answer | undefined>}
-   */
+  /** @param {Numbered} command @returns {Promise<Answer | undefined>} */
   async ask(command) {
     if (this.#ended) return undefined;
-    const path = `/api/rooms/${encodeURIComponent(String(command.roomId ?? EVERYBODY))}/events`;
-    const answer = await this.#http.post(path, command);
+    const answer = await this.#http.post(`/api/rooms/${roomPart(command.roomId ?? EVERYBODY)}/events`, command);
     if (answer?.code === 'UNAUTHORIZED') this.#end(TOKEN_REFUSED, String(answer.message));
     else if (answer && answer.code !== 'TIMEOUT') return answer;
     // Whether the stream still lives is not known: a new one tells.
@@ -76,20 +68,16 @@ export class Stream {
     return undefined;
   }
 
-  /**
-   * @param {string} roomId
-   * @returns {Promise<Answer | undefined>}
-   */
+  /** @param {string} roomId @returns {Promise<Answer | undefined>} */
   join(roomId) {
-    const { clock } = this.#env;
     return new Promise((resolve) => {
       if (this.#ended) return resolve(undefined);
       const settle = (/** @type {Answer | undefined} */ answer) => {
-        clock.clearTimeout(late);
+        this.#clock.clearTimeout(late);
         this.#joining.delete(roomId);
         resolve(answer);
       };
-      const late = clock.setTimeout(() => settle(noAnswer('TIMEOUT', 'no answer to a join')), OPEN_MS + ANSWER_MS);
+      const late = this.#clock.setTimeout(() => settle(noAnswer('TIMEOUT', 'no answer')), OPEN_MS + ANSWER_MS);
       this.#joining.set(roomId, settle);
       if (!this.#open.has(roomId)) this.#gather(GATHER_MS);
     });
@@ -100,51 +88,43 @@ export class Stream {
   }
 
   check() {
-    if (this.#env.clock.now() - this.#heard > BEAT_MS + SLEPT_MS) this.#gather(0);
+    if (this.#clock.now() - this.#heard > BEAT_MS + SLEPT_MS) this.#gather(0);
   }
-
-  // Hearing
 
   /** @param {number} ms until the stream is opened anew, with the rooms of then */
   #gather(ms) {
     if (this.#ended) return;
-    this.#env.clock.clearTimeout(this.#gathering);
-    this.#gathering = this.#env.clock.setTimeout(() => void this.#run(), ms);
+    this.#clock.clearTimeout(this.#gathering);
+    this.#gathering = this.#clock.setTimeout(() => void this.#run(), ms);
   }
 
   async #run() {
     this.#abort.abort();
     const abort = (this.#abort = new AbortController());
+    const current = () => this.#abort === abort && !this.#ended;
     const rooms = this.#hooks.rooms();
     this.#open = new Set(rooms.map(({ roomId }) => roomId));
     this.#hear(OPEN_MS);
-    let code = GOING_AWAY;
-    let reason = 'the stream has ended';
     try {
+      // Without a room there is nothing to hear: that the server is there must do.
       const path = rooms.length ? `/api/stream?rooms=${encodeURIComponent(JSON.stringify(rooms))}` : '/healthz';
       const response = await this.#http.request(path, { signal: abort.signal });
-      if (this.#abort !== abort || this.#ended) return;
-      const expected = rooms.length ? 'text/event-stream' : '';
-      if (!response.ok || !response.headers.get('Content-Type')?.startsWith(expected)) {
-        this.#end({ 401: TOKEN_REFUSED, 429: FLOOD }[response.status] ?? NO_CODE, `HTTP ${response.status}`);
-        return;
+      if (!current()) return;
+      if (!isExpected(response, rooms.length ? 'text/event-stream' : '')) {
+        return this.#end({ 401: TOKEN_REFUSED, 429: FLOOD }[response.status] ?? NO_CODE, `HTTP ${response.status}`);
       }
       this.#hear(SILENCE_MS);
-      if (!this.#welcomed) this.#hooks.welcome(this, {});
+      if (!this.#welcomed) this.#hooks.welcome(this);
       this.#welcomed = true;
-      // Without a room there is nothing to hear: that the server is there must do.
-      if (!rooms.length) return this.#env.clock.clearTimeout(this.#silence);
-      if (response.body) await this.#read(response.body, () => this.#abort === abort);
+      if (!rooms.length) return this.#clock.clearTimeout(this.#silence);
+      await this.#read(/** @type {ReadableStream<Uint8Array>} */ (response.body), current);
+      if (current()) this.#end(GOING_AWAY, 'the stream has ended');
     } catch (error) {
-      [code, reason] = [NO_CODE, String(error)];
+      if (current()) this.#end(NO_CODE, String(error));
     }
-    if (this.#abort === abort) this.#end(code, reason);
   }
 
-  /**
-   * @param {ReadableStream<Uint8Array>} body
-   * @param {() => boolean} current
-   */
+  /** @param {ReadableStream<Uint8Array>} body @param {() => boolean} current */
   async #read(body, current) {
     const reader = body.getReader();
     const decoder = new TextDecoder();
@@ -162,9 +142,8 @@ export class Stream {
   /** @param {string} block the lines of one event, or comments */
   #take(block) {
     const lines = block.split(/\r?\n/).filter((line) => line.startsWith('data:'));
-    const data = lines.map((line) => line.slice(line[5] === ' ' ? 6 : 5)).join('\n');
-    const frame = parsed(data);
-    if (!isObject(frame)) return; // a comment, or nothing this protocol knows
+    const frame = parsed(lines.map((line) => line.slice(5)).join('\n'));
+    if (!isObject(frame)) return;
     const { t, roomId } = frame;
     if (t === 'closing') return this.#end(Number(frame.code), String(frame.reason));
     const joining = t === 'joined' || t === 'error' ? this.#joining.get(roomId) : undefined;
@@ -173,34 +152,28 @@ export class Stream {
     joining?.(frame);
   }
 
-  /** @param {number} ms heard something; end when there is nothing more that long */
+  /** Something was heard. @param {number} ms how long it may be silent now */
   #hear(ms) {
-    const { clock } = this.#env;
-    this.#heard = clock.now();
-    clock.clearTimeout(this.#silence);
+    this.#heard = this.#clock.now();
+    this.#clock.clearTimeout(this.#silence);
     const due = this.#heard + ms;
-    this.#silence = clock.setTimeout(() => {
-      if (clock.now() > due + SLEPT_MS) return this.#gather(0);
+    this.#silence = this.#clock.setTimeout(() => {
+      if (this.#clock.now() > due + SLEPT_MS) return this.#gather(0);
       this.silent = true;
       this.#end(NO_CODE, 'the stream is silent');
     }, ms);
   }
 
-  // Ending
-
   close() {
     if (this.#ended) return;
     this.#ended = true;
-    this.#env.clock.clearTimeout(this.#silence);
-    this.#env.clock.clearTimeout(this.#gathering);
+    this.#clock.clearTimeout(this.#silence);
+    this.#clock.clearTimeout(this.#gathering);
     this.#abort.abort();
     for (const settle of [...this.#joining.values()]) settle();
   }
 
-  /**
-   * @param {number} code
-   * @param {string} reason
-   */
+  /** @param {number} code @param {string} reason */
   #end(code, reason) {
     if (this.#ended) return;
     this.close();
@@ -208,16 +181,14 @@ export class Stream {
   }
 }
 
-/**
- * @param {string} text
- * @returns {any} undefined when it is not JSON
- */
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** A proxy's own page may be a 200 too. @param {Response} response @param {string} type */
+function isExpected(response, type) {
+  return response.ok && response.headers.get('Content-Type')?.startsWith(type) === true;
+}
+
+/** @param {unknown} roomId */
+export function roomPart(roomId) {
+  return encodeURIComponent(String(roomId));
 }
 
 /** The server's REST, as one user. */
@@ -240,40 +211,28 @@ export class Http {
     this.#lang = lang;
   }
 
-  /**
-   * @param {string} path
-   * @param {RequestInit} init
-   * @returns {Promise<Response>}
-   */
+  /** @param {string} path @param {RequestInit} init @returns {Promise<Response>} */
   request(path, init) {
     const url = new URL(this.#base + path);
     if (this.#lang) url.searchParams.set('lang', this.#lang);
-    // A header holds no Hangul; a token of auth `dev` may. The server decodes it, and a JWT has nothing to encode.
+    // A header holds no Hangul; a token of auth `dev` may. A JWT has nothing to encode.
     const token = this.#token.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
     const headers = { Authorization: `Bearer ${token}`, ...init.headers };
-    return this.#env.fetch(url.href, { ...init, headers, cache: 'no-store', credentials: 'same-origin' });
+    return this.#env.fetch(url.href, { ...init, headers, cache: 'no-store' });
   }
 
-  /**
-   * @param {string} path
-   * @returns {Promise<any>} the envelope's `data`; undefined when there was no good answer
-   */
+  /** @param {string} path @returns {Promise<any>} the envelope's `data`; undefined when there was no good answer */
   async get(path) {
-    const answer = await this.#answered(path, {});
-    return answer?.body?.success ? answer.body.data : undefined;
+    return (await this.#answered(path, {}))?.body?.data ?? undefined;
   }
 
-  /**
-   * @param {string} path
-   * @param {Command & {id: string}} command
-   * @returns {Promise<Answer | undefined>} undefined when it could not be sent
-   */
+  /** @param {string} path @param {Numbered} command @returns {Promise<Answer | undefined>} undefined: not sent */
   async post(path, command) {
     const headers = { 'Content-Type': 'application/json' };
     const answer = await this.#answered(path, { method: 'POST', headers, body: JSON.stringify(command) });
     if (!answer) return undefined;
     const { status, body } = answer;
-    if (!status) return noAnswer('TIMEOUT', 'no answer to a command');
+    if (!status) return noAnswer('TIMEOUT', 'no answer within 5 s');
     if (body?.success) return body.data;
     // A proxy's page has no envelope.
     const { code, message, details } = body?.error ?? { code: 'SERVICE_UNAVAILABLE', message: `HTTP ${status}` };
@@ -281,13 +240,11 @@ export class Http {
     return { t: 'error', id: command.id, code, message, retryable, ...details };
   }
 
-  /**
-   * @param {string} path
-   * @param {RequestInit} init
-   */
+  /** @param {string} path @param {RequestInit} init */
   async #answered(path, init) {
+    const { clock } = this.#env;
     const abort = new AbortController();
-    const late = this.#env.clock.setTimeout(() => abort.abort(), ANSWER_MS);
+    const late = clock.setTimeout(() => abort.abort(), ANSWER_MS);
     try {
       const response = await this.request(path, { ...init, signal: abort.signal });
       const text = await response.text(); // which fails when the connection breaks in it
@@ -295,7 +252,7 @@ export class Http {
     } catch {
       return abort.signal.aborted ? { status: 0 } : undefined; // nobody answered; nobody could be asked
     } finally {
-      this.#env.clock.clearTimeout(late);
+      clock.clearTimeout(late);
     }
   }
 }

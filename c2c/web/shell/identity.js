@@ -81,9 +81,10 @@ export function authorization({ token }) {
   return /^[\x21-\x7e]+$/.test(token) ? { Authorization: `Bearer ${token}` } : {};
 }
 
-/** The token is no longer good (auth `jwt`): forget it, so that the next sign-in asks. */
+/** The server does not take the token, or not any more: forget it, so that the next sign-in asks. */
 export function forgetToken() {
   known = null;
+  kept.set('name', undefined);
   keptInTab.set('token', undefined);
 }
 
@@ -95,8 +96,7 @@ export function beforeSignOut(goodbye) {
 export async function signOut() {
   const patience = new Promise((resolve) => setTimeout(resolve, 1_000));
   await Promise.race([Promise.allSettled([...goodbyes].map((goodbye) => goodbye())), patience]);
-  kept.set('name', undefined);
-  keptInTab.set('token', undefined);
+  forgetToken();
   location.assign('/');
 }
 
