@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from c2c.errors import ServiceUnavailable, Unauthorized
 from c2c.events import UserId
 from c2c.settings import Settings
-from c2c.store import Profile
+from c2c.users import Profile
 
 _USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 _NAME_MAX: Final = 64

@@ -107,12 +107,15 @@ class Room:
 
     @property
     def members(self) -> frozenset[str]:
-        """User ids of who is in the room, by the events that have arrived."""
+        """User ids of who is in the room, by the events that have arrived.
+
+        Of the room `online`: the first 500 at the join, and whoever has come or changed since.
+        """
         return frozenset(self._track.members)
 
     @property
     def presence(self) -> dict[str, str]:
-        """User id → status, by the events that have arrived."""
+        """User id of each member → status, by the events that have arrived."""
         return dict(self._track.presence)
 
     @property

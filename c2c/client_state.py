@@ -16,6 +16,7 @@ from c2c.events import Position
 
 _ATTEMPTS_COUNTED: Final = 16
 _SPACING_GROWTH: Final = 1.1
+_PRESENCE: Final = "presence"
 
 
 class ClientError(Exception):
@@ -285,9 +286,23 @@ class RoomTrack:
             self.presence.pop(user_id, None)
 
     def _note_status(self, event: Mapping[str, Any]) -> None:
-        user_id, status = event.get("userId"), event.get("status")
-        if event.get("t") == "user:status" and isinstance(user_id, str) and isinstance(status, str):
+        """Follow `user:status`: a list of users in the room of who is signed in, one member in any other."""
+        if event.get("t") != "user:status":
+            return
+        users = event.get("users", [event])
+        for user in users if isinstance(users, list) else ():
+            if isinstance(user, dict):
+                self._note_user(user.get("userId"), user.get("status"))
+
+    def _note_user(self, user_id: object, status: object) -> None:
+        if not isinstance(user_id, str) or not isinstance(status, str):
+            return
+        if self.kind == _PRESENCE:
+            (self.members.discard if status == "offline" else self.members.add)(user_id)
+        if user_id in self.members:
             self.presence[user_id] = status
+        else:
+            self.presence.pop(user_id, None)
 
 
 def is_joined(frame: Mapping[str, Any]) -> bool:

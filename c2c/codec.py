@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from c2c.errors import BadFrame, BadValue, C2CError, UnknownCommand
-from c2c.events import Command, RoomCommand
+from c2c.events import Command, KindCommand
 
 SUBPROTOCOL_JSON: Final = "c2c.json"
 SUBPROTOCOL_MSGPACK: Final = "c2c.msgpack"
@@ -54,7 +54,7 @@ class CommandModels:
             if name in names:
                 raise ValueError(f"two commands are called {name!r}")
             names.add(name)
-            if issubclass(model, RoomCommand):
+            if issubclass(model, KindCommand):
                 room_names.add(name)
             union = model if union is None else union | model
         self._names = frozenset(names)

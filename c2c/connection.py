@@ -18,7 +18,7 @@ from c2c.events import Since
 from c2c.fanout import Member
 from c2c.node import Node
 from c2c.outbox import Outbox
-from c2c.store import Profile
+from c2c.users import Profile
 
 log = logging.getLogger("c2c.connection")
 
@@ -36,6 +36,7 @@ class Connection:
         self._opened_s = self._loop.time()
         self._principal: Principal | None = None
         self._members: dict[str, Member] = {}
+        self._arrived: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self.connection_id = secrets.token_hex(6)
         self.close_code = int(CloseCode.GOING_AWAY)
@@ -53,12 +54,22 @@ class Connection:
         """Say whose connection it is; again, with a fresh token of the same user. Raises Forbidden for another's."""
         if self._principal is not None and principal.profile.user_id != self._principal.profile.user_id:
             raise Forbidden(reason="this connection is somebody else's")
+        if self._principal is None or self._principal.profile != principal.profile:
+            self._arrived = self._node.signed_in.arrive(principal.profile, self.connection_id)
         self._principal = principal
-        self._node.leases.users.add(principal.profile, self.connection_id)
         self._clear_deadline()
         if principal.expires_at_s is not None:
             left_s = principal.expires_at_s - time.time()
             self.set_deadline(left_s, CloseCode.UNAUTHORIZED, "the token has expired")
+
+    async def _be_signed_in(self) -> None:
+        """Who is in a room is signed in: nobody sees a member come who is offline. Raises ServiceUnavailable."""
+        if self._arrived is None:
+            return
+        if self._arrived.done() and self._arrived.exception() is not None:
+            self._arrived = self._node.signed_in.arrive(self.profile, self.connection_id)
+        await asyncio.shield(self._arrived)
+        self._arrived = None
 
     def set_deadline(self, delay_s: float, code: CloseCode, reason: str) -> None:
         """Close after a time, unless something else is said before."""
@@ -81,6 +92,7 @@ class Connection:
             raise Unauthorized(reason="token missing")
         if not self._principal.may_enter(room_id):
             raise RoomNotFound()
+        await self._be_signed_in()
         former = self._members.pop(room_id, None)
         limit = self._node.settings.max_rooms_per_connection
         if former is not None:
@@ -88,6 +100,7 @@ class Connection:
         elif len(self._members) >= limit:
             raise RoomLimit(limit=limit)
         self._members[room_id] = await self._node.hub.join(self, room_id, since, command_id)
+        self._node.signed_in.entered(self.profile.user_id, self.connection_id, room_id)
 
     def member(self, room_id: str) -> Member:
         """Our place in a room. Raises NotAMember, Unauthorized."""
@@ -100,6 +113,7 @@ class Connection:
         """Leave a room at once. Raises NotAMember."""
         member = self.member(room_id)
         del self._members[room_id]
+        self._node.signed_in.left(member.user_id, self.connection_id, room_id)
         await self._node.hub.leave(member, room_id)
 
     # The end
@@ -132,8 +146,7 @@ class Connection:
         ]
         if self._principal is not None:
             user_id = self._principal.profile.user_id
-            self._node.leases.users.remove(user_id, self.connection_id)
-            goodbyes.append(self._node.store.end_user_connection(user_id, self.connection_id, dropped=dropped))
+            goodbyes.append(self._node.signed_in.depart(user_id, self.connection_id, dropped=dropped))
         for result in await asyncio.gather(*goodbyes, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, C2CError):
                 log.error("leaving failed", exc_info=result)
@@ -142,6 +155,5 @@ class Connection:
         log.info("connection %s of %s closed: %d after %.1f s", self.connection_id, who, self.close_code, lasted_s)
 
     async def _drop(self, room_id: str, member: Member) -> None:
-        self._node.hub.detach(member, room_id)
         self._node.leases.sweep_after_grace(room_id)
-        await self._node.store.shorten_lease(room_id, member.user_id, member.connection_id)
+        await self._node.hub.drop(member, room_id)

@@ -20,7 +20,12 @@ _ID_MAX = 64
 _ID_RAW_MAX = 4 * _ID_MAX
 
 # What stands behind a room's id in a key (`c2c.keys`). A room called `a:log` would share a key with room `a`.
-RESERVED_ROOM_PARTS = frozenset({"members", "leases", "connections", "log", "messages", "dedupe"})
+RESERVED_ROOM_PARTS = frozenset(
+    {
+        *("members", "leases", "connections", "log", "messages", "dedupe"),
+        *("signed-in", "profiles", "places", "seen", "presence", "changed", "hours", "days"),
+    }
+)
 
 
 def _check_id(value: str, extra: frozenset[str]) -> str:
@@ -81,8 +86,14 @@ class Command(BaseModel):
     id: CommandId | None = None
 
 
-class RoomCommand(Command):
-    """A command to one room."""
+class KindCommand(Command):
+    """A command of a kind of room. It need not say to which room where the kind has but one."""
+
+    roomId: RoomId | None = None
+
+
+class RoomCommand(KindCommand):
+    """A command that has to say to which room."""
 
     roomId: RoomId
 

@@ -26,9 +26,11 @@ from c2c.metrics import Metrics
 from c2c.outbox import Outbox
 from c2c.relay import Relay
 from c2c.rooms.base import Kinds, Snapshot
+from c2c.rooms.presence import HOME
 from c2c.settings import Settings
-from c2c.store import Joined, Profile, Store, lease_of
+from c2c.store import Joined, Store
 from c2c.tasks import end_tasks
+from c2c.users import Profile, lease_of
 
 log = logging.getLogger("c2c.hub")
 
@@ -80,6 +82,16 @@ class Hub:
         """The rooms with a member here."""
         return list(self._rooms.values())
 
+    def joined_rooms(self) -> list[LocalRoom]:
+        """Those in which members have leases: all but homes, which are joined by signing in."""
+        homes = self._kinds.homes()
+        return [room for room in self._rooms.values() if room.room_id not in homes]
+
+    def position_of(self, room_id: str) -> Position | None:
+        """Where a room stands here; None when it is not here."""
+        room = self._rooms.get(room_id)
+        return room.position if room is not None else None
+
     def kind_of(self, room_id: str) -> str:
         """The kind of a room that is here."""
         return self._rooms[room_id].kind
@@ -115,7 +127,13 @@ class Hub:
     async def leave(self, member: Member, room_id: str) -> None:
         """Take a connection out of a room; the others are told at once."""
         self.detach(member, room_id)
-        await self._store.leave(room_id, member.user_id, member.connection_id)
+        if room_id not in self._kinds.homes():
+            await self._store.leave(room_id, member.user_id, member.connection_id)
+
+    async def drop(self, member: Member, room_id: str) -> None:
+        """A member's connection was dropped: it has the grace period to come back."""
+        self.detach(member, room_id)
+        await self._give_grace(member, room_id)
 
     def detach(self, member: Member, room_id: str) -> None:
         """Send a member nothing more, now. Its lease is the caller's business."""
@@ -137,7 +155,18 @@ class Hub:
 
     async def _abandon(self, member: Member, room_id: str) -> None:
         with contextlib.suppress(C2CError):
+            await self._give_grace(member, room_id)
+
+    async def _give_grace(self, member: Member, room_id: str) -> None:
+        if room_id not in self._kinds.homes():
             await self._store.shorten_lease(room_id, member.user_id, member.connection_id)
+
+    async def _bring_in(self, room_id: str, peer: Peer) -> Joined:
+        """A connection's way into a room: into a home it came by signing in."""
+        home = self._kinds.homes().get(room_id)
+        if home is not None:
+            return await home.look_in(self._store)
+        return await self._store.join(room_id, peer.profile, peer.connection_id)
 
     async def rejoin(self, room_id: str, leases: Iterable[str]) -> None:
         """Bring members back whose lease was swept while their connection stayed open (a node that was stopped)."""
@@ -160,9 +189,9 @@ class Hub:
             peer = self._peers.get(member)
             if peer is None:
                 return
-            joined = await self._store.join(room.room_id, peer.profile, peer.connection_id)
+            joined = await self._bring_in(room.room_id, peer)
             if member not in self._peers:  # gone meanwhile, and has said goodbye to a lease that we just renewed
-                await self._store.shorten_lease(room.room_id, member.user_id, member.connection_id)
+                await self._give_grace(member, room.room_id)
                 return
             if room.position is None:
                 room.kind, room.creator, room.title = joined.kind, joined.creator, joined.title
@@ -172,7 +201,7 @@ class Hub:
                 self._repair_soon(room)
                 await asyncio.sleep(_REPAIR_WAIT_S)
                 continue
-            if await self._show(room, member, peer.profile, joined, since, command_id, forced_reason):
+            if await self._show(room, member, joined, since, command_id, forced_reason):
                 return
         raise ServiceUnavailable(retryAfterMs=1000)
 
@@ -180,7 +209,6 @@ class Hub:
         self,
         room: LocalRoom,
         member: Member,
-        profile: Profile,
         joined: Joined,
         since: Since | None,
         command_id: str | None,
@@ -188,11 +216,9 @@ class Hub:
     ) -> bool:
         """Send `joined` and what belongs behind it; false when the room changed its epoch meanwhile."""
         position = joined.position
-        touched = self._store.touch_user(profile, [member.connection_id], room.room_id)
-        presence = self._store.presence_of(joined.members)
+        presence = self._store.users.statuses(HOME, joined.members)
         reason, missed, snapshot = await self._content(room.room_id, joined, since, forced_reason)
         statuses = await presence
-        await touched
         if member not in self._peers:
             return True
         if room.position is None or {position.epoch, snapshot.position.epoch} != {room.position.epoch}:

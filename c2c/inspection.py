@@ -23,6 +23,7 @@ from c2c.errors import C2CError, RoomNotFound
 from c2c.keys import Keys
 from c2c.metrics import Metrics
 from c2c.pipeline import Pipeline
+from c2c.rooms.presence import HOME
 from c2c.settings import Settings
 from c2c.store import RoomInfo, Store
 
@@ -110,7 +111,7 @@ async def show_room(redis: Redis, console: Console, room_id: str) -> None:
     room_id = unicodedata.normalize("NFC", room_id)
     info = await redis.store.read_room(room_id)
     keys, command = redis.keys, redis.command
-    presence = await redis.store.presence_of(info.members)
+    presence = await redis.store.users.statuses(HOME, info.members)
     connections, leases, time, entries, *ttls = await asyncio.gather(
         command("HGETALL", keys.connections(room_id)),
         command("ZRANGE", keys.leases(room_id), 0, -1, "WITHSCORES"),

@@ -50,17 +50,53 @@ class Keys:
         """PUB/SUB channel of a room. Channels have no slot, so the name is plain in a Cluster too."""
         return f"chan:{room_id}"
 
+    # Of rooms that are about who is signed in
+
+    def signed_in(self, room_id: str) -> str:
+        """ZSET: `<user>/<connection>` → deadline in ms of the Redis clock."""
+        return f"room:{self._tag(room_id)}:signed-in"
+
+    def profiles(self, room_id: str) -> str:
+        """HASH: user id → `{"username":…,"avatar":…}`."""
+        return f"room:{self._tag(room_id)}:profiles"
+
+    def places(self, room_id: str) -> str:
+        """HASH: user id → the room that the user entered last."""
+        return f"room:{self._tag(room_id)}:places"
+
+    def seen(self, room_id: str) -> str:
+        """ZSET: user id → when their status changed last, in ms of the Redis clock."""
+        return f"room:{self._tag(room_id)}:seen"
+
+    def with_status(self, room_id: str, status: str) -> str:
+        """ZSET: ids of the users who are seen with a status, all with score 0: sorted by id."""
+        return f"room:{self._tag(room_id)}:presence:{status}"
+
+    def changed(self, room_id: str) -> str:
+        """ZSET: user id → since when others have yet to be told of a change, in ms of the Redis clock."""
+        return f"room:{self._tag(room_id)}:changed"
+
+    def hours(self, room_id: str) -> str:
+        """HASH: `YYYY-MM-DDTHH` → `<peak> <ms measured> <users × ms>`."""
+        return f"room:{self._tag(room_id)}:hours"
+
+    def days(self, room_id: str) -> str:
+        """HASH: `YYYY-MM-DD` → the same."""
+        return f"room:{self._tag(room_id)}:days"
+
+    # Of users
+
     def presence(self, user_id: str) -> str:
-        """STRING with a TTL: online, away or busy."""
+        """STRING with a TTL: online, away, busy; offline for who is here and does not want to be seen."""
         return f"user:{self._tag(user_id)}:presence"
 
     def session(self, user_id: str) -> str:
-        """HASH: username, avatar, roomId, joinedAt, lastSeen, node."""
+        """HASH: username, avatar, roomId, joinedAt, lastSeen, node, and the status that the user chose."""
         return f"user:{self._tag(user_id)}:session"
 
-    def user_leases(self, user_id: str) -> str:
-        """ZSET: connection id → deadline in ms of the Redis clock."""
-        return f"user:{self._tag(user_id)}:leases"
+    def starred(self, user_id: str) -> str:
+        """SET: ids of the users whom this user has starred."""
+        return f"user:{self._tag(user_id)}:starred"
 
     def rooms(self) -> str:
         """ZSET: room id → when the room expires (ms of the Redis clock, +inf: never)."""

@@ -16,50 +16,27 @@ from c2c.errors import C2CError, RoomNotFound, ServiceUnavailable
 from c2c.fanout import LocalRoom
 from c2c.hub import Hub
 from c2c.rooms.base import Kinds
+from c2c.rooms.presence import HOME
 from c2c.settings import Settings
-from c2c.store import Profile, Store
+from c2c.signed_in import SignedIn
+from c2c.store import Store
 from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.leases")
 
-_TICK_S: Final = 0.25
-_USER_RENEWALS_PER_TTL: Final = 3
+TICK_S: Final = 0.25
 _SWEEP_MARGIN_S: Final = 0.01
 _LEASES_PER_CALL: Final = 1000
-
-
-class LocalUsers:
-    """The users with a connection on this node, in the slots in which they are renewed."""
-
-    def __init__(self, slots: int) -> None:
-        self._slots: list[dict[str, tuple[Profile, set[str]]]] = [{} for _ in range(slots)]
-
-    def add(self, profile: Profile, connection_id: str) -> None:
-        slot = self._slot(profile.user_id)
-        _, connections = slot.get(profile.user_id, (profile, set()))
-        slot[profile.user_id] = (profile, connections | {connection_id})
-
-    def remove(self, user_id: str, connection_id: str) -> None:
-        slot = self._slot(user_id)
-        if user_id in slot:
-            slot[user_id][1].discard(connection_id)
-            if not slot[user_id][1]:
-                del slot[user_id]
-
-    def due(self, tick: int) -> list[tuple[Profile, set[str]]]:
-        return list(self._slots[tick % len(self._slots)].values())
-
-    def _slot(self, user_id: str) -> dict[str, tuple[Profile, set[str]]]:
-        return self._slots[_slot_of(user_id, len(self._slots))]
 
 
 class Leases:
     """Renews the leases of all connections of this node. Start it, and tell it who comes and goes."""
 
-    def __init__(self, settings: Settings, store: Store, hub: Hub, kinds: Kinds) -> None:
+    def __init__(self, settings: Settings, store: Store, hub: Hub, kinds: Kinds, signed_in: SignedIn) -> None:
         self._store = store
         self._hub = hub
         self._kinds = kinds
+        self._signed_in = signed_in
         self._grace_s = settings.grace_s
         self._trouble_max_s = (settings.lease_s - settings.renew_interval_s) / 3
         self._last_tick_s = 0.0
@@ -67,8 +44,7 @@ class Leases:
         self._troubled_s = 0.0
         self._merciful_until_s = 0.0
         self._interval_s = settings.renew_interval_s
-        self._room_slots = max(1, round(settings.renew_interval_s / _TICK_S))
-        self.users = LocalUsers(max(1, round(settings.presence_ttl_s / _USER_RENEWALS_PER_TTL / _TICK_S)))
+        self._room_slots = max(1, round(settings.renew_interval_s / TICK_S))
         self._sweeps: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
@@ -91,7 +67,7 @@ class Leases:
         while True:
             tick += 1
             await self._tick(tick)
-            await asyncio.sleep(min(_TICK_S, self._interval_s))
+            await asyncio.sleep(min(TICK_S, self._interval_s))
 
     async def _tick(self, tick: int) -> None:
         """One slot's renewals. What could not be renewed may not be swept either, at first (`Store.merciful`)."""
@@ -115,22 +91,27 @@ class Leases:
         self._store.merciful = self._troubled_s > self._trouble_max_s or now_s < self._merciful_until_s
 
     async def _renew_slot(self, tick: int) -> bool:
-        """Renew what is due in this tick; whether Redis refused any of it. When nothing was due, all is as before."""
-        rooms = [r for r in self._hub.local_rooms() if _slot_of(r.room_id, self._room_slots) == tick % self._room_slots]
+        """Renew what is due in this tick; whether Redis refused any of it."""
+        slot = tick % self._room_slots
+        rooms = [room for room in self._hub.joined_rooms() if _slot_of(room.room_id, self._room_slots) == slot]
         results = await asyncio.gather(
             *[self._renew_room(room) for room in rooms],
-            *[self._renew_user(profile, connections) for profile, connections in self.users.due(tick)],
+            self._renew_users(tick),
             return_exceptions=True,
         )
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, C2CError):
                 log.error("a renewal failed", exc_info=result)
-        if not results:
-            return self._troubled_s > 0
         return any(isinstance(result, ServiceUnavailable) for result in results)
 
-    async def _renew_user(self, profile: Profile, connections: set[str]) -> None:
-        await self._store.touch_user(profile, list(connections))
+    async def _renew_users(self, tick: int) -> None:
+        """Everybody who is signed in; what comes back tells of the room in which they are."""
+        before = self._hub.position_of(HOME)
+        told = await self._signed_in.renew(tick)
+        if told is None:
+            self._hub.lost(HOME)
+        else:
+            self._hub.observe(HOME, before, told.position)
 
     async def _renew_room(self, room: LocalRoom) -> None:
         before = room.position

@@ -12,15 +12,18 @@ from c2c.codec import Codec, CommandModels, JsonCodec, MsgpackCodec
 from c2c.errors import CloseCode, ServiceUnavailable
 from c2c.hub import Hub
 from c2c.keys import Keys
-from c2c.leases import Leases
+from c2c.leases import TICK_S, Leases
 from c2c.limits import BucketPerCaller
 from c2c.metrics import Metrics
 from c2c.outbox import Encoding, Framing
 from c2c.pipeline import Pipeline
 from c2c.relay import Relay
 from c2c.rooms import default_kinds
+from c2c.rooms.base import Call
 from c2c.settings import Settings
+from c2c.signed_in import SignedIn
 from c2c.store import Store
+from c2c.users import Profile
 
 log = logging.getLogger("c2c.node")
 
@@ -53,7 +56,8 @@ class Node:
         self.store = Store(self.pipeline, self.keys, settings)
         self.relay = Relay(settings, self.keys, self.store, self.metrics)
         self.hub = Hub(settings, self.store, self.relay, self.kinds, self.codecs, self.metrics)
-        self.leases = Leases(settings, self.store, self.hub, self.kinds)
+        self.signed_in = SignedIn(settings, self.store, self.keys, TICK_S)
+        self.leases = Leases(settings, self.store, self.hub, self.kinds, self.signed_in)
         self.connections: set[OpenConnection] = set()
         self._all_gone = asyncio.Event()
         self.draining = False
@@ -71,6 +75,10 @@ class Node:
             return ServiceUnavailable(reason="full", retryAfterMs=1000)
         return None
 
+    def call(self, room_id: str, sender: Profile, member: str | None = None) -> Call:
+        """A command's way to a kind."""
+        return Call(self.store, self.keys, room_id, sender, member)
+
     def enter(self, connection: OpenConnection) -> None:
         """A connection was accepted."""
         self.connections.add(connection)
@@ -87,6 +95,7 @@ class Node:
     async def start(self) -> None:
         """Connect to Redis; starts all the same when it is away, and is not ready then."""
         await self.pipeline.start()
+        await self.signed_in.start()
         self.relay.start(self.hub)
         self.leases.start()
         log.info("node %s started", self.settings.node_id)
@@ -113,6 +122,7 @@ class Node:
 
     async def aclose(self) -> None:
         await self.leases.aclose()
+        await self.signed_in.aclose()
         await self.hub.aclose()
         await self.relay.aclose()
         await self.pipeline.aclose()

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -133,13 +133,14 @@ class Pipeline:
         arguments: Mapping[str, Argument],
         read: Callable[[Any], T],
         rest: Iterable[Argument] = (),
+        more_keys: Sequence[str] = (),
     ) -> Reply[T]:
         """Run a script. 1 round trip, shared with everything else that is waiting.
 
         `read` turns what Redis says into the reply's value, or raises. The reply itself raises ServiceUnavailable
         (Redis away, full, or too much waiting) or Internal (a defect).
         """
-        packed = script.pack(keys, arguments, rest)
+        packed = script.pack(keys, arguments, rest, more_keys)
         return Reply(self._submit(("EVALSHA", script.sha, *packed), ("EVAL", script.source, *packed)), read)
 
     def command(self, *words: Argument, read: Callable[[Any], T]) -> Reply[T]:

@@ -1,14 +1,15 @@
 """Finds, reads and packs the Lua scripts of `lua/`.
 
-A script's header is its signature: the names under KEYS and ARGV, in order. Callers give names, never positions, and a
-missing or surplus name is an error at the call. `--@include name` pulls in `lua/include/name.lua`, once.
+A script's header is its signature: the names under KEYS and ARGV, in order; `…` stands for any number of further ones.
+Callers give names, never positions, and a missing or surplus name is an error at the call. `--@include name` pulls in
+`lua/include/name.lua`, once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -34,18 +35,25 @@ class Script:
     keys: tuple[str, ...]
     arguments: tuple[str, ...]
     takes_rest: bool
+    takes_more_keys: bool = False
 
     def pack(
-        self, keys: Mapping[str, str], arguments: Mapping[str, Argument], rest: Iterable[Argument] = ()
+        self,
+        keys: Mapping[str, str],
+        arguments: Mapping[str, Argument],
+        rest: Iterable[Argument] = (),
+        more_keys: Sequence[str] = (),
     ) -> tuple[Argument, ...]:
         """What follows `EVALSHA <sha>`: the number of keys, the keys, the arguments in the script's order.
 
         Raises TypeError when names are missing or unknown.
         """
         rest = tuple(rest)
-        if keys.keys() != set(self.keys) or arguments.keys() != set(self.arguments) or (rest and not self.takes_rest):
+        surplus = (rest and not self.takes_rest) or (more_keys and not self.takes_more_keys)
+        if keys.keys() != set(self.keys) or arguments.keys() != set(self.arguments) or surplus:
             raise TypeError(f"{self.name}.lua takes KEYS {self.keys} and ARGV {self.arguments}")
-        return (len(self.keys), *[keys[n] for n in self.keys], *[arguments[n] for n in self.arguments], *rest)
+        named = [keys[name] for name in self.keys]
+        return (len(named) + len(more_keys), *named, *more_keys, *[arguments[n] for n in self.arguments], *rest)
 
 
 def lua_folder() -> Traversable:
@@ -72,14 +80,15 @@ def _load(folder: Traversable, file_name: str) -> Script:
         return (folder / "include" / f"{match[1]}.lua").read_text(encoding="utf-8")
 
     source = _INCLUDE.sub(include, text).encode()
-    arguments = sections.get("ARGV", [])
+    keys, arguments = sections["KEYS"], sections.get("ARGV", [])
     return Script(
         name=file_name.removesuffix(".lua"),
         source=source,
         sha=hashlib.sha1(source, usedforsecurity=False).hexdigest().encode(),
-        keys=tuple(sections["KEYS"]),
+        keys=tuple(name for name in keys if name != "…"),
         arguments=tuple(name for name in arguments if name != "…"),
         takes_rest="…" in arguments,
+        takes_more_keys="…" in keys,
     )
 
 

@@ -17,6 +17,7 @@ from c2c.codec import SUBPROTOCOL_JSON, RejectedFrame
 from c2c.connection import Connection
 from c2c.errors import (
     BadFrame,
+    BadValue,
     C2CError,
     CloseCode,
     Forbidden,
@@ -28,12 +29,12 @@ from c2c.errors import (
     Unauthorized,
     UnknownCommand,
 )
-from c2c.events import Command, Hello, Join, Leave, Ping, RoomCommand
+from c2c.events import Command, Hello, Join, KindCommand, Leave, Ping, RoomCommand
 from c2c.limits import SlidingCount, TokenBucket
 from c2c.messages import choose_language, error_answer
 from c2c.node import Node
 from c2c.outbox import Framing, Outbox, QueueOutbox
-from c2c.rooms.base import Answer, Call
+from c2c.rooms.base import Answer
 from c2c.tasks import end_tasks
 from c2c.wire import EXTENSION, Wire, WireOutbox
 
@@ -207,6 +208,8 @@ class Session:
                 return {"t": "left", "roomId": command.roomId}
             case RoomCommand():
                 return await self._in_room(command)
+            case KindCommand():
+                return await self._of_kind(command)
         raise UnknownCommand()
 
     async def _sign_in(self, token: str) -> None:
@@ -214,14 +217,12 @@ class Session:
         self._connection.sign_in(await self._node.authenticator.authenticate(token))
 
     def _welcome(self) -> Answer:
-        # Not waited for: a sign-in needs no Redis, and the next renewal writes the same.
-        profile, connection_id = self._connection.profile, self._connection.connection_id
-        self._node.store.touch_user(profile, [connection_id])
+        profile = self._connection.profile
         return {
             "t": "welcome",
             "me": profile.user_id,
             "username": profile.username,
-            "connectionId": connection_id,
+            "connectionId": self._connection.connection_id,
             "nodeId": self._settings.node_id,
             "heartbeatMs": round(self._settings.heartbeat_s * 1000),
             "serverTime": _now_ms(),
@@ -230,7 +231,7 @@ class Session:
     async def _in_room(self, command: RoomCommand) -> Answer:
         """A command of the room's kind. If the room or our place in it was lost, that is mended first."""
         member = self._connection.member(command.roomId)
-        call = Call(self._node.store, self._node.keys, command.roomId, self._connection.profile, member.user_id)
+        call = self._node.call(command.roomId, self._connection.profile, member.user_id)
         kind = self._node.kinds[member.kind]
         try:
             return await kind.handle(call, command)
@@ -240,6 +241,15 @@ class Session:
         except NotAMember:
             await self._node.hub.rejoin(command.roomId, [member.lease])
             return await kind.handle(call, command)
+
+    async def _of_kind(self, command: KindCommand) -> Answer:
+        """A command that need not name its room: whoever is signed in is in the only one of its kind."""
+        kind = self._node.kinds.of_command(type(command))
+        if kind is None or kind.home is None:
+            raise UnknownCommand()
+        if command.roomId not in (None, kind.home):
+            raise BadValue(field="roomId", reason=f"there is only {kind.home}")
+        return await kind.handle(self._node.call(kind.home, self._connection.profile), command)
 
     # Answers
 

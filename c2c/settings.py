@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     creator_lease_s: PositiveFloat = 60.0
     presence_ttl_s: PositiveFloat = 30.0
     session_ttl_s: PositiveFloat = 600.0
+    presence_quiet_users: PositiveInt = 200
+    presence_pace_s: PositiveFloat = 1.0
     canary_interval_s: PositiveFloat = 1.0
     canary_timeout_s: PositiveFloat = 3.0
     heartbeat_s: PositiveFloat = 10.0
@@ -72,6 +74,16 @@ class Settings(BaseSettings):
     command_burst: PositiveInt = 40
     sign_in_timeout_s: PositiveFloat = 5.0
     drain_s: PositiveFloat = 5.0
+
+    @property
+    def presence_lease_s(self) -> float:
+        """The lease of a signed-in connection. Shorter than that in a room, because others may be told only at the next
+        beat (`presence_pace_s`), and renewed as much more often."""
+        return max(self.lease_s - self.presence_pace_s, self.lease_s / 2)
+
+    @property
+    def presence_renew_interval_s(self) -> float:
+        return self.renew_interval_s * 3 / 4
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

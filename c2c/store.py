@@ -1,4 +1,4 @@
-"""Redis as typed methods: one method, one script, one round trip.
+"""Redis as typed methods: one method, one script, one round trip. `Store.users` has those about users.
 
 Nothing here knows what a kind does with its events, and nothing above here knows a key or a script.
 """
@@ -16,6 +16,7 @@ from c2c.keys import Keys
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, load_scripts
 from c2c.settings import Settings
+from c2c.users import Profile, ScriptClock, Users, lease_of
 
 DEDUPE_MS: Final = 600_000
 PLACEHOLDER_CONNECTION: Final = "creator"
@@ -91,20 +92,6 @@ class HistoryPage:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A user as others see them."""
-
-    user_id: str
-    username: str
-    avatar: str
-
-
-def lease_of(user_id: str, connection_id: str) -> str:
-    """The name of a connection's lease in a room. Neither id holds a slash."""
-    return f"{user_id}/{connection_id}"
-
-
 def _left_text(room_id: str, reason: str) -> EventText:
     """The leave event round the user id, which only the script knows."""
     text = event_text(room_id, "user_left", {})
@@ -116,8 +103,6 @@ class Store:
 
     Calling a method sends the call; awaiting what it returns gives the answer, or raises: ServiceUnavailable while
     Redis is away, and what the method names.
-
-    `merciful`: leases that have ended get the grace period instead of being swept (`c2c.leases` sets it).
     """
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock_ms: int | None = None) -> None:
@@ -125,14 +110,13 @@ class Store:
         self._keys = keys
         self._settings = settings
         self._scripts = load_scripts()
-        self._clock: Argument = "" if clock_ms is None else clock_ms
-        self.merciful = False
+        self._clock = ScriptClock()
+        self.set_clock(clock_ms)
+        self.users = Users(pipeline, keys, settings, self._clock)
         self._lease_ms = round(settings.lease_s * 1000)
         self._grace_ms = round(settings.grace_s * 1000)
         self._creator_lease_ms = round(settings.creator_lease_s * 1000)
         self._member_ttl_ms = 2 * max(self._lease_ms, self._creator_lease_ms)
-        self._presence_ttl_ms = round(settings.presence_ttl_s * 1000)
-        self._session_ttl_ms = round(settings.session_ttl_s * 1000)
 
     @property
     def up(self) -> bool:
@@ -141,7 +125,16 @@ class Store:
 
     def set_clock(self, clock_ms: int | None) -> None:
         """For tests: the time that scripts see instead of Redis TIME."""
-        self._clock = "" if clock_ms is None else clock_ms
+        self._clock.now = "" if clock_ms is None else clock_ms
+
+    @property
+    def merciful(self) -> bool:
+        """Whether leases that have ended get the grace period instead of being swept (`c2c.leases` decides)."""
+        return self._clock.merciful
+
+    @merciful.setter
+    def merciful(self, merciful: bool) -> None:
+        self._clock.merciful = merciful
 
     # Rooms
 
@@ -160,7 +153,7 @@ class Store:
             self._scripts["room_open"],
             {**self._room_keys(room_id), "messages": self._keys.messages(room_id)},
             {
-                "clock": self._clock,
+                "clock": self._clock.now,
                 "epoch": secrets.token_hex(6),
                 "kind": kind,
                 "creator": creator,
@@ -218,7 +211,7 @@ class Store:
         return self._pipeline.script(
             self._scripts["rooms_index"],
             {"rooms": self._keys.rooms()},
-            {"clock": self._clock, "room_ttl": retention.room_ttl_ms},
+            {"clock": self._clock.now, "room_ttl": retention.room_ttl_ms},
             _read_nothing,
             room_ids,
         )
@@ -257,7 +250,7 @@ class Store:
                 "dedupe": self._keys.dedupe(room_id, sender, command_id or ""),
             },
             {
-                "clock": self._clock,
+                "clock": self._clock.now,
                 "channel": self._keys.channel(room_id),
                 "member": member or "",
                 "dedupe_ms": DEDUPE_MS if command_id else 0,
@@ -340,7 +333,7 @@ class Store:
             self._scripts["member_leave"],
             self._room_keys(room_id),
             {
-                "clock": self._clock,
+                "clock": self._clock.now,
                 "channel": self._keys.channel(room_id),
                 "lease": lease_of(user_id, connection_id),
                 "left_head": left.head,
@@ -354,7 +347,7 @@ class Store:
         return self._pipeline.script(
             self._scripts["lease_shorten"],
             {"leases": self._keys.leases(room_id)},
-            {"clock": self._clock, "lease": lease_of(user_id, connection_id), "grace": self._grace_ms},
+            {"clock": self._clock.now, "lease": lease_of(user_id, connection_id), "grace": self._grace_ms},
             _read_nothing,
         )
 
@@ -378,53 +371,6 @@ class Store:
             leases,
         )
 
-    # Users
-
-    def touch_user(self, profile: Profile, connection_ids: Iterable[str], room_id: str = "") -> Reply[str]:
-        """Say that a user is here by these connections; `room_id`: they just entered it.
-
-        Returns the user's status. 1 round trip, O(connections · log n).
-        """
-        return self._pipeline.script(
-            self._scripts["user_touch"],
-            self._user_keys(profile.user_id),
-            {
-                "clock": self._clock,
-                "lease_ms": self._lease_ms,
-                "presence_ttl": self._presence_ttl_ms,
-                "session_ttl": self._session_ttl_ms,
-                "username": profile.username,
-                "avatar": profile.avatar,
-                "node": self._settings.node_id,
-                "room": room_id,
-            },
-            lambda reply: str(reply[1], "utf-8"),
-            connection_ids,
-        )
-
-    def end_user_connection(self, user_id: str, connection_id: str, *, dropped: bool) -> Reply[None]:
-        """End one connection of a user; a dropped one after the grace period. 1 round trip, O(log n)."""
-        return self._pipeline.script(
-            self._scripts["user_leave"],
-            self._user_keys(user_id),
-            {"clock": self._clock, "connection": connection_id, "grace": self._grace_ms if dropped else 0},
-            _read_nothing,
-        )
-
-    def presence_of(self, user_ids: Sequence[str]) -> Reply[dict[str, str]]:
-        """User id → status, offline for who has none. 1 round trip, O(users).
-
-        `user_ids` must not be empty. Not for Redis Cluster: the keys are of many slots.
-        """
-
-        def read(found: list[bytes | None]) -> dict[str, str]:
-            return {
-                user_id: "offline" if status is None else status.decode()
-                for user_id, status in zip(user_ids, found, strict=True)
-            }
-
-        return self._pipeline.command("MGET", *[self._keys.presence(user_id) for user_id in user_ids], read=read)
-
     def _room_keys(self, room_id: str) -> dict[str, str]:
         keys = self._keys
         return {
@@ -435,19 +381,11 @@ class Store:
             "log": keys.log(room_id),
         }
 
-    def _user_keys(self, user_id: str) -> dict[str, str]:
-        keys = self._keys
-        return {
-            "presence": keys.presence(user_id),
-            "session": keys.session(user_id),
-            "leases": keys.user_leases(user_id),
-        }
-
     def _common(self, room_id: str) -> dict[str, Argument]:
         """What all scripts that may sweep take."""
         lost = _left_text(room_id, "lost")
         return {
-            "clock": self._clock,
+            "clock": self._clock.now,
             "channel": self._keys.channel(room_id),
             "mercy": self._grace_ms if self.merciful else 0,
             "left_head": lost.head,

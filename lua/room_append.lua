@@ -25,6 +25,17 @@ local room, members, log, messages, dedupe = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
 local clock, channel, member, dedupe_ms, history = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local head, tail = ARGV[6], ARGV[7]
 
+-- Whether an event is in this log, or was and has been trimmed. One of another epoch was lost if the room was opened
+-- anew since (an answer of then would be a lie), and is still there if the log was only given a new epoch.
+local function stands(room, log, epoch, seq)
+  if redis.call('HGET', room, 'epoch') == epoch then
+    return true
+  end
+  local entry = redis.call('XRANGE', log, seq .. '-0', seq .. '-0')[1]
+  local head = '{"seq":' .. seq .. ',"epoch":"' .. epoch .. '"'
+  return entry ~= nil and string.sub(entry[2][2], 1, #head) == head
+end
+
 if redis.call('EXISTS', room) == 0 then
   return {'ROOM_NOT_FOUND'}
 end
@@ -35,7 +46,9 @@ if dedupe_ms ~= '0' then
   local answered = redis.call('GET', dedupe)
   if answered then
     local epoch, seq = string.match(answered, '^(.*):(%d+)$')
-    return {'DUPLICATE', epoch, tonumber(seq)}
+    if stands(room, log, epoch, seq) then
+      return {'DUPLICATE', epoch, tonumber(seq)}
+    end
   end
 end
 

@@ -15,9 +15,6 @@ from tests.support import ROOT, NodeProcess, RedisServer
 
 StartNode = Callable[..., NodeProcess]
 
-# Keys that are meant to stay: the index of rooms, which forgets expired rooms by itself.
-_LASTING = {"rooms"}
-
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
@@ -38,8 +35,7 @@ def redis_server() -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
         if server.client.connection_pool is not None:
-            leaked = [key for key in server.client.scan_iter() if server.client.ttl(key) == -1 and key not in _LASTING]
-            assert leaked == [], f"keys that never expire: {leaked}"
+            assert server.leaked_keys() == [], "keys that never expire"
 
 
 @pytest.fixture

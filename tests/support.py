@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,7 +30,14 @@ import redis as redis_sync
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from c2c.scripts import load_scripts
+
 ROOT = Path(__file__).parent.parent
+# Keys that are meant to stay: the index of rooms, which forgets expired rooms by itself, the room of who is signed in,
+# and stars.
+_LASTING = re.compile(r"rooms|room:online(:.+)?|user:[^:]+:starred")
+_CALLS_MAX = 200_000
+_IN_A_SCRIPT = b"?:0"
 
 
 def free_port() -> int:
@@ -96,6 +104,25 @@ class RedisServer:
                     return self
             time.sleep(0.02)
         raise AssertionError("redis did not start")
+
+    def leaked_keys(self) -> list[str]:
+        """Keys that never expire and should."""
+        lasting = [key for key in self.client.scan_iter() if self.client.ttl(key) == -1]
+        return [key for key in lasting if not _LASTING.fullmatch(key)]
+
+    def count_calls(self) -> None:
+        """Begin to keep every command that is sent, for `calls`."""
+        self.client.config_set("slowlog-max-len", _CALLS_MAX)
+        self.client.config_set("slowlog-log-slower-than", 0)
+
+    def calls(self) -> int:
+        """How many commands were sent that are neither canaries nor nodes' sweeps of who is signed in nor ours."""
+        idle = {b"PUBLISH", b"PING", b"HELLO", b"CLIENT", b"INFO", b"CONFIG", b"SLOWLOG"}
+        sweep = load_scripts()["presence_renew"].sha
+        entries = self.client.slowlog_get(_CALLS_MAX)
+        assert len(entries) < _CALLS_MAX, "too many to count"
+        commands = [entry["command"].split() for entry in entries if entry["client_address"] != _IN_A_SCRIPT]
+        return sum(command[0].upper() not in idle and sweep not in command[:2] for command in commands)
 
     def kill(self) -> None:
         """As a crash would."""

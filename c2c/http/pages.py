@@ -128,6 +128,11 @@ async def chat(request: Request) -> Response:
     return _send(request, "chat.html", _ASK_FIRST)
 
 
+async def online(request: Request) -> Response:
+    """`GET /online`: everybody who is there."""
+    return _send(request, "online.html", _ASK_FIRST)
+
+
 async def config(request: Request) -> Response:
     """`GET /api/config`: what a page must know before anybody has signed in."""
     return success({"auth": node_of(request).settings.auth, "version": _site().version})
@@ -136,6 +141,7 @@ async def config(request: Request) -> Response:
 routes = [
     Route("/", landing, methods=["GET"]),
     Route("/chat/{room_id}", chat, methods=["GET"]),
+    Route("/online", online, methods=["GET"]),
     Route("/static/{path:path}", static, methods=["GET"]),
     Route("/api/config", config, methods=["GET"]),
 ]

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from c2c.auth import Principal
 from c2c.codec import RejectedFrame
 from c2c.errors import BadValue, Forbidden, RoomExists, RoomNotFound, UnknownCommand
-from c2c.events import RoomCommand, RoomId, UserId
+from c2c.events import KindCommand, RoomId, UserId
 from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success
-from c2c.rooms.base import Call, decode_events
+from c2c.rooms.base import decode_events
+from c2c.rooms.presence import HOME
 from c2c.store import RoomInfo
 
 _ROOM_ID: Final[TypeAdapter[str]] = TypeAdapter(RoomId)
@@ -42,7 +43,7 @@ async def create_room(request: Request) -> Response:
     wanted = check(NewRoom, await read_object(request))
     principal = await caller(request, wanted.creatorName)
     kind = node.kinds[wanted.kind]
-    if not kind.creatable:
+    if kind.home is not None:
         raise BadValue(field="kind", reason="rooms of this kind are not opened by hand")
     if wanted.roomId is not None and not principal.may_enter(wanted.roomId):
         raise Forbidden(reason="the token does not let its bearer into this room")
@@ -87,7 +88,9 @@ async def list_rooms(request: Request) -> Response:
 async def get_room(request: Request) -> Response:
     """`GET /api/rooms/{roomId}`: what the room is and who is in it."""
     room_id, _ = await _enterable_room(request)
-    return success(_room_json(await node_of(request).store.read_room(room_id)))
+    store = node_of(request).store
+    info = await store.read_room(room_id)
+    return success({**_room_json(info), "presence": await store.users.statuses(HOME, info.members)})
 
 
 async def get_events(request: Request) -> Response:
@@ -117,11 +120,11 @@ async def post_event(request: Request) -> Response:
         command = node.commands.from_object(body)
     except RejectedFrame as rejected:
         raise rejected.error from None
-    if not isinstance(command, RoomCommand):
+    if not isinstance(command, KindCommand):
         raise UnknownCommand()
     kind = node.kinds[await node.store.kind_of(room_id)]
     node.metrics.commands.labels(command.t).inc()
-    answer = await kind.handle(Call(node.store, node.keys, room_id, principal.profile, member=None), command)
+    answer = await kind.handle(node.call(room_id, principal.profile), command)
     if command.id is not None:
         answer["id"] = command.id
     return success(answer)

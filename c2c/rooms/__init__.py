@@ -2,10 +2,11 @@
 
 from c2c.rooms.base import Kinds
 from c2c.rooms.chat import Chat
+from c2c.rooms.presence import Presence
 
 __all__ = ["default_kinds"]
 
 
 def default_kinds() -> Kinds:
     """The kinds that every node knows."""
-    return Kinds([Chat()])
+    return Kinds([Chat(), Presence()])

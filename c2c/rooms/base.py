@@ -11,7 +11,8 @@ from pydantic_core import from_json, to_json
 from c2c.errors import BadValue, UnknownCommand
 from c2c.events import CONNECTION_COMMANDS, Command, Position, Typing
 from c2c.keys import Keys
-from c2c.store import Profile, Retention, Store
+from c2c.store import Joined, Retention, Store
+from c2c.users import Profile
 
 Answer: TypeAlias = dict[str, Any]
 
@@ -52,18 +53,23 @@ def decode_events(events: Iterable[bytes]) -> list[Any]:
 class Kind:
     """A kind of room. A new one is a subclass in a module of its own and a line in `KINDS`.
 
-    `commands` maps each command's model to its handler; `creatable`: users may open such rooms by REST.
+    `commands` maps each command's model to its handler. `home`: the id of the only room of the kind, which every node
+    sees to; users open no other, signing in makes them members of it, and joining it only subscribes.
     """
 
     name: ClassVar[str]
     retention: ClassVar[Retention]
-    creatable: ClassVar[bool] = True
+    home: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self.commands: Mapping[type[Command], Handler] = {Typing: self._typing}
 
     async def snapshot(self, store: Store, room_id: str, position: Position) -> Snapshot:
         """The state at `position` or later. Raises RoomNotFound."""
+        raise NotImplementedError
+
+    async def look_in(self, store: Store) -> Joined:
+        """What the home is at the moment of a join. Raises RoomNotFound."""
         raise NotImplementedError
 
     async def handle(self, call: Call, command: Command) -> Answer:
@@ -84,6 +90,10 @@ class Kinds:
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
+        self._homes = {kind.home: kind for kind in self._kinds.values() if kind.home is not None}
+        self._of_command = {
+            model: kind for kind in self._kinds.values() for model in kind.commands if model not in CONNECTION_COMMANDS
+        }
 
     def __getitem__(self, name: str) -> Kind:
         """Raises BadValue for a kind that this node does not know."""
@@ -94,6 +104,14 @@ class Kinds:
 
     def names(self) -> list[str]:
         return sorted(self._kinds)
+
+    def homes(self) -> dict[str, Kind]:
+        """Home → kind, of the kinds that have one."""
+        return self._homes
+
+    def of_command(self, model: type[Command]) -> Kind | None:
+        """The kind that a command is of; None for those of every room."""
+        return self._of_command.get(model)
 
     def command_models(self) -> tuple[type[Command], ...]:
         """The models of all commands that exist: every connection's and every kind's."""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from tests.bench.load import Measured, Report, seats_of
+from tests.bench.presence import measure
 from tests.bench.processes import BenchError, output_of
 from tests.bench.report import Results, Row
 from tests.bench.servers import Missing, Place, Server, c2c, open_rooms, redis, socketio, starlette
@@ -17,6 +18,7 @@ _LOAD_TIMEOUT_S: Final = 300.0
 _NOISE: Final = 0.1
 _BURSTS: Final = 3
 _SENDERS: Final = 100
+_SIGNED_IN: Final = (5_000, 10_000)
 
 
 class Bench:
@@ -166,6 +168,26 @@ class Bench:
             Row("idle", f"{what} memory", grown / run.connections / 1024, "KB per connection", 24, ""),
         ]
 
+    def presence(self, wanted: set[str]) -> None:
+        """10,000 signed in on two nodes, and half as many: what they cost, and that it grows no faster than they do."""
+        few, many = (measure(self._place, users) for users in _SIGNED_IN)
+        self._results.notes += [
+            f"{cost.users:,} signed in on two nodes, CPU per tick of 250 ms: each node {cost.node_ms:.2f} ms (with the "
+            f"pings of its connections), Redis {cost.redis_ms:.2f} ms; {cost.user_bytes:,.0f} bytes of Redis each; "
+            f"first page of 500 {cost.page_ms:.1f} ms, summary {cost.summary_ms:.1f} ms"
+            for cost in (few, many)
+        ]
+        what = f"{many.users:,} signed in on two nodes:"
+        self._results.rows += [
+            Row("presence", f"{what} CPU of a node per tick", many.node_ms, "ms", 25, ""),
+            Row("presence", f"{what} CPU of Redis per tick", many.redis_ms, "ms", 10, ""),
+            Row("presence", f"{what} a node, vs half of them", many.node_ms / few.node_ms, "x", 2.5, ""),
+            Row("presence", f"{what} Redis, vs half of them", many.redis_ms / few.redis_ms, "x", 2.5, ""),
+            Row("presence", f"{what} Redis memory", many.user_bytes, "bytes per user", 1_200, ""),
+            Row("presence", f"{what} page of 500, vs half of them", many.page_ms / few.page_ms, "x", 1.5, ""),
+            Row("presence", f"{what} summary, vs half of them", many.summary_ms / few.summary_ms, "x", 1.5, ""),
+        ]
+
 
 Group = Callable[[Bench, set[str]], None]
 
@@ -173,6 +195,7 @@ GROUPS: Final[dict[Group, tuple[str, ...]]] = {
     Bench.fan_out: ("fanout-60", "fanout-600", "burst"),
     Bench.rooms: ("rooms",),
     Bench.members: ("idle", "join"),
+    Bench.presence: ("presence",),
 }
 NAMES: Final = tuple(name for names in GROUPS.values() for name in names)
 

@@ -9,7 +9,6 @@ import asyncio
 import json
 import re
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -17,7 +16,6 @@ from typing import Any
 
 import pytest
 import redis as redis_sync
-from fakeredis import TcpFakeServer
 from redis.crc import key_slot
 
 from c2c.errors import C2CError, Internal, NotAMember, RoomExists, RoomNotFound, ServiceUnavailable
@@ -27,145 +25,23 @@ from c2c.metrics import Metrics
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, Script, load_scripts, lua_folder
 from c2c.settings import Settings
-from c2c.store import HistoryPage, Joined, LogPage, Profile, Renewed, Retention, Store
+from c2c.store import Joined, Renewed, Retention, Store
+from c2c.users import Change, Profile
+from tests.redis.world import (
+    CHAT,
+    CREATOR_LEASE_MS,
+    GRACE_MS,
+    KIM,
+    LEASE_MS,
+    LEE,
+    MEMBER_TTL_MS,
+    NOW_MS,
+    World,
+    connect,
+)
 from tests.support import RedisServer, eventually, free_port, redis_binary
 
-NOW_MS = 1_767_323_045_678  # 2026-01-02T03:04:05.678Z
-LEASE_MS, GRACE_MS, CREATOR_LEASE_MS = 34_000, 10_000, 60_000
-MEMBER_TTL_MS = 2 * CREATOR_LEASE_MS
-CHAT = Retention(log_events=10_000, room_ttl_s=86_400)
-KIM, LEE = Profile("kim", "Kim", "https://example.org/kim.png"), Profile("홍", "홍길동", "")
-
 real_only = pytest.mark.parametrize("port", ["real"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def real_redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def fake_port() -> Iterator[int]:
-    port = free_port()
-    server = TcpFakeServer(("127.0.0.1", port))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield port
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(params=["real", "fakeredis"])
-def port(request: pytest.FixtureRequest) -> int:
-    """Where an empty server listens, real or fake."""
-    server: RedisServer | int = request.getfixturevalue("real_redis" if request.param == "real" else "fake_port")
-    port = server.port if isinstance(server, RedisServer) else server
-    with redis_sync.Redis(port=port) as client:
-        client.flushall()
-    return port
-
-
-def connect(port: int) -> Any:
-    """A client whose answers are text. Its types do not know that, hence Any."""
-    return redis_sync.Redis(port=port, decode_responses=True)
-
-
-class World:
-    """A store with a clock of its own, and what Redis holds and publishes meanwhile."""
-
-    def __init__(self, port: int, keys: Keys | None = None) -> None:
-        self.port = port
-        self.redis = connect(port)
-        self._ears = self.redis.pubsub(ignore_subscribe_messages=True)
-        self._ears.subscribe("chan:r")
-        self._ears.get_message(timeout=5)
-        settings = Settings(redis_url=f"redis://127.0.0.1:{port}", node_id="n1")
-        self.pipeline = Pipeline(settings, Metrics())
-        self.store = Store(self.pipeline, keys or Keys(), settings, NOW_MS)
-        self.now_ms = NOW_MS
-
-    def later(self, ms: int) -> None:
-        self.now_ms += ms
-        self.store.set_clock(self.now_ms)
-
-    def heard(self) -> list[str]:
-        """What was published to the room since the last time."""
-        self.redis.publish("chan:r", "fence")
-        payloads: list[str] = []
-        while True:
-            message = self._ears.get_message(timeout=5)
-            if message is None or message["data"] == "fence":
-                assert message is not None
-                return payloads
-            payloads.append(message["data"])
-
-    def log(self) -> list[dict[str, Any]]:
-        """The events in the room's log."""
-        return [json.loads(fields["e"]) for _, fields in self.redis.xrange("room:r:log")]
-
-    def happened(self) -> list[tuple[str, str]]:
-        """Type and user of the events in the log."""
-        return [(event["t"], event.get("userId", "")) for event in self.log()]
-
-    def members(self) -> set[str]:
-        found: set[str] = self.redis.smembers("room:r:members")
-        return found
-
-    def dump(self) -> dict[str, Any]:
-        """All that Redis holds, but for times to live."""
-        read: dict[str, Callable[[str], Any]] = {
-            "hash": self.redis.hgetall,
-            "set": self.redis.smembers,
-            "zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
-            "stream": self.redis.xrange,
-            "string": self.redis.get,
-        }
-        return {key: read[self.redis.type(key)](key) for key in self.redis.scan_iter()}
-
-    async def open(self, creator: str = "kim", **options: Any) -> Position:
-        return await self.store.open_room("r", "chat", creator, CHAT, **options)
-
-    async def open_empty(self) -> Position:
-        return await self.open(creator_joins=False)
-
-    async def join(self, profile: Profile = KIM, connection: str = "c1") -> Joined:
-        return await self.store.join("r", profile, connection)
-
-    async def say(self, text: str = "hi", **options: Any) -> Position:
-        whole = {"member": None, "sender": "kim", "command_id": None, "history": True} | options
-        return await self.store.append("r", event_text("r", "msg", {"text": text}), **whole)
-
-    async def renew(self, *leases: str) -> Renewed:
-        return await self.store.renew("r", leases)
-
-    async def read_log(self, after: int = 0, limit: int = 1000) -> LogPage:
-        return await self.store.read_log("r", after, limit)
-
-    async def history(self, before: int = 2**53, limit: int = 50) -> HistoryPage:
-        return await self.store.read_history("r", before, limit)
-
-
-@pytest.fixture
-async def world(port: int) -> AsyncIterator[World]:
-    world = World(port)
-    await world.pipeline.start()
-    yield world
-    await world.pipeline.aclose()
-    world._ears.close()
-    world.redis.close()
-
-
-@pytest.fixture
-async def other(port: int, world: World) -> AsyncIterator[World]:
-    """Another node on the same Redis."""
-    other = World(port)
-    await other.pipeline.start()
-    yield other
-    await other.pipeline.aclose()
-    other._ears.close()
-    other.redis.close()
 
 
 # room_open and rooms_index
@@ -304,6 +180,18 @@ async def test_a_repeated_command_gets_the_first_answer_also_in_a_new_epoch(worl
     first = await world.say(command_id="a")
     await world.store.renew_epoch("r", old.epoch)
     assert await world.say(command_id="a") == first
+
+
+async def test_an_answer_does_not_outlive_the_event_that_it_is_about(world: World) -> None:
+    await world.open()
+    lost = await world.say("a", command_id="a")
+    world.redis.delete("room:r", "room:r:log", "room:r:messages")
+    anew = await world.open()
+    await world.say("another with the same seq")
+    written = await world.say("a", command_id="a")
+    assert written == Position(anew.epoch, 2) != lost
+    assert await world.say("a", command_id="a") == written
+    assert [event["text"] for event in world.log()] == ["another with the same seq", "a"]
 
 
 async def test_when_a_command_is_forgotten_it_is_a_new_one(world: World) -> None:
@@ -668,12 +556,13 @@ async def test_every_key_expires(world: World) -> None:
     await world.open("lee")
     await world.join(KIM)
     await world.say(command_id="a")
-    await world.store.touch_user(KIM, ["c1"], "r")
+    await world.store.users.touch([(KIM, "r")])[0]
+    await world.store.users.choose("홍", "busy")
     limits_ms = {
         "room:r": 86_400_000, "room:r:log": 86_400_000, "room:r:messages": 86_400_000,
         "room:r:members": MEMBER_TTL_MS, "room:r:leases": MEMBER_TTL_MS, "room:r:connections": MEMBER_TTL_MS,
         "room:r:dedupe:kim:a": 600_000, "user:kim:presence": 30_000, "user:kim:session": 600_000,
-        "user:kim:leases": 600_000,
+        "user:홍:presence": 30_000, "user:홍:session": 600_000,
     }  # fmt: skip
     assert {*world.redis.scan_iter()} == {*limits_ms, "rooms"}
     for key, limit_ms in limits_ms.items():
@@ -793,80 +682,6 @@ async def test_the_epoch_of_no_room_is_not_replaced(world: World) -> None:
     with pytest.raises(RoomNotFound):
         await world.store.renew_epoch("r", "old")
     assert world.dump() == {}
-
-
-# Users
-
-
-async def test_a_user_who_comes_is_online_with_a_session(world: World) -> None:
-    assert await world.store.touch_user(KIM, ["c1"]) == "online"
-    assert world.dump() == {
-        "user:kim:presence": "online",
-        "user:kim:session": {
-            "username": "Kim", "avatar": "https://example.org/kim.png", "node": "n1", "lastSeen": str(NOW_MS),
-        },
-        "user:kim:leases": [("c1", NOW_MS + LEASE_MS)],
-    }  # fmt: skip
-
-
-async def test_entering_a_room_is_noted_and_a_renewal_does_not_change_it(world: World) -> None:
-    await world.store.touch_user(KIM, ["c1"], "r")
-    world.later(5000)
-    await world.store.touch_user(KIM, ["c1"])
-    session = world.redis.hgetall("user:kim:session")
-    assert (session["roomId"], session["joinedAt"], session["lastSeen"]) == ("r", str(NOW_MS), str(NOW_MS + 5000))
-
-
-@pytest.mark.parametrize("status", ["away", "busy"])
-async def test_a_renewal_keeps_the_status_that_somebody_chose(world: World, status: str) -> None:
-    world.redis.set("user:kim:presence", status, px=1000)
-    assert await world.store.touch_user(KIM, ["c1"]) == status
-    assert 20_000 < world.redis.pttl("user:kim:presence") <= 30_000
-
-
-async def test_statuses_are_read_together_and_who_has_none_is_offline(world: World) -> None:
-    await world.store.touch_user(KIM, ["c1"])
-    assert await world.store.presence_of(["홍", "kim"]) == {"홍": "offline", "kim": "online"}
-
-
-async def test_the_last_connection_to_end_takes_presence_with_it(world: World) -> None:
-    await world.store.touch_user(KIM, ["c1", "c2"])
-    world.later(1000)
-    await world.store.end_user_connection("kim", "c1", dropped=False)
-    assert world.redis.get("user:kim:presence") == "online"
-    await world.store.end_user_connection("kim", "c2", dropped=False)
-    assert not world.redis.exists("user:kim:presence", "user:kim:leases")
-    assert world.redis.hget("user:kim:session", "lastSeen") == str(NOW_MS + 1000)
-
-
-async def test_presence_of_a_dropped_connection_ends_with_the_grace_period(world: World) -> None:
-    await world.store.touch_user(KIM, ["c1"])
-    await world.store.end_user_connection("kim", "c1", dropped=True)
-    assert 5000 < world.redis.pttl("user:kim:presence") <= GRACE_MS
-    # Back on another node before that: presence is whole again.
-    await world.store.touch_user(KIM, ["c2"])
-    assert world.redis.pttl("user:kim:presence") > 20_000
-
-
-async def test_presence_of_somebody_with_another_connection_is_not_shortened(world: World) -> None:
-    await world.store.touch_user(KIM, ["c1", "c2"])
-    await world.store.end_user_connection("kim", "c1", dropped=True)
-    assert world.redis.pttl("user:kim:presence") > 20_000
-    await world.store.end_user_connection("kim", "c2", dropped=False)
-    assert 0 < world.redis.pttl("user:kim:presence") <= GRACE_MS
-
-
-async def test_ending_a_connection_of_nobody_leaves_no_key(world: World) -> None:
-    await world.store.end_user_connection("kim", "c1", dropped=True)
-    await world.store.end_user_connection("kim", "c1", dropped=False)
-    assert world.dump() == {}
-
-
-async def test_a_user_whose_keys_were_lost_is_there_again_after_one_renewal(world: World) -> None:
-    await world.store.touch_user(KIM, ["c1"], "r")
-    world.redis.flushall()
-    await world.store.touch_user(KIM, ["c1"])
-    assert world.dump().keys() == {"user:kim:presence", "user:kim:session", "user:kim:leases"}
 
 
 # The calendar
@@ -1010,7 +825,7 @@ async def test_words_that_can_not_be_sent_fail_their_caller_and_nobody_else(worl
     await world.open()
 
     async def hostile() -> None:
-        await world.store.touch_user(Profile("kim", "\ud800", ""), ["c1"])
+        await world.store.users.touch([(Profile("kim", "\ud800", ""), "")])[0]
 
     results = await asyncio.gather(world.say(), hostile(), world.say(), return_exceptions=True)
     assert [isinstance(result, Position) for result in results] == [True, False, True]
@@ -1039,11 +854,20 @@ def _bound_names(source: str, what: str) -> dict[int, str]:
     return names
 
 
+def _presence_keys(source: str) -> dict[int, str]:
+    """The same of the keys that all scripts about signed-in users bind together; none of other scripts."""
+    if "\nlocal k = presence_keys()\n" not in source:
+        return {}
+    include = (lua_folder() / "include" / "presence.lua").read_text(encoding="utf-8")
+    (names,) = re.findall(r"local names = \{([^}]+)\}", include)
+    return dict(enumerate(re.findall(r"'(\w+)'", names), 1))
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_a_header_names_the_keys_and_arguments_that_the_script_binds(script: Script) -> None:
     """Callers give names and the header says in which order: a header that is wrong swaps values silently."""
     source = _source(script)
-    assert _bound_names(source, "KEYS") == dict(enumerate(script.keys, 1))
+    assert (_presence_keys(source) or _bound_names(source, "KEYS")) == dict(enumerate(script.keys, 1))
     assert _bound_names(source, "ARGV") == dict(enumerate(script.arguments, 1))
     rest = re.findall(r"(?:^local |, )FIRST_\w+(?:, \w+)* = (\d+)", source, re.MULTILINE)
     assert rest == ([str(len(script.arguments) + 1)] if script.takes_rest else [])
@@ -1063,7 +887,7 @@ def test_a_script_makes_no_key_names_and_returns_no_error_replies(script: Script
     for forbidden in ("error_reply", "cjson", "cmsgpack", "'room:", '"room:', "'user:", "'chan:", "pcall"):
         assert forbidden not in code
     for call in re.findall(r"redis\.call\('(\w+)', ([^,)]+)", code):
-        assert call[0] in ("TIME", "PUBLISH") or re.fullmatch(r"\w+", call[1]), call
+        assert call[0] in ("TIME", "PUBLISH") or re.fullmatch(r"\w+|k\.\w+|k\[\w+\]", call[1]), call
 
 
 def test_names_that_are_missing_or_unknown_are_an_error_at_the_call() -> None:
@@ -1080,6 +904,29 @@ def test_names_that_are_missing_or_unknown_are_an_error_at_the_call() -> None:
     for wrong_keys, wrong_arguments, rest in wrong:
         with pytest.raises(TypeError, match="log_read"):
             script.pack(wrong_keys, wrong_arguments, rest)
+    with pytest.raises(TypeError, match="log_read"):
+        script.pack(keys, arguments, (), ["c"])
+
+
+def test_a_script_may_take_any_number_of_keys_and_they_are_counted() -> None:
+    script = load_scripts()["users_leave"]
+    assert (script.keys, script.takes_more_keys) == ((), True)
+    assert script.pack({}, {"clock": 7}) == (0, 7)
+    assert script.pack({}, {"clock": 7}, (), ["a", "b"]) == (2, "a", "b", 7)
+    with pytest.raises(TypeError, match="users_leave"):
+        script.pack({"presence": "a"}, {"clock": 7}, (), ["b"])
+    touch = load_scripts()["users_touch"]
+    arguments: dict[str, Argument] = {"clock": 7, "presence_ttl": 1, "session_ttl": 2, "node": "n"}
+    assert touch.pack({}, arguments, ["Kim"], ["a", "b"]) == (2, "a", "b", 7, 1, 2, "n", "Kim")
+
+
+def test_named_keys_come_in_front_of_any_number_of_further_ones() -> None:
+    script = Script("mixed", b"", b"", ("room", "log"), ("clock",), takes_rest=False, takes_more_keys=True)
+    assert script.pack({"log": "b", "room": "a"}, {"clock": 7}, (), ["c", "d"]) == (4, "a", "b", "c", "d", 7)
+
+
+def test_only_scripts_that_say_so_take_further_keys() -> None:
+    assert {script.name for script in SCRIPTS if script.takes_more_keys} == {"users_leave", "users_touch"}
 
 
 # Redis Cluster
@@ -1090,9 +937,11 @@ class Recorder(Pipeline):
 
     calls: list[tuple[str, list[str]]]
 
-    def script(self, script: Script, keys: Any, *arguments: Any) -> Reply[Any]:
-        self.calls.append((script.name, list(keys.values())))
-        return super().script(script, keys, *arguments)
+    def script(
+        self, script: Script, keys: Any, arguments: Any, read: Any, rest: Any = (), more_keys: Any = ()
+    ) -> Reply[Any]:
+        self.calls.append((script.name, [*keys.values(), *more_keys]))
+        return super().script(script, keys, arguments, read, rest, more_keys)
 
 
 @pytest.fixture
@@ -1150,8 +999,23 @@ async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: i
         await store.renew_epoch(room_id, position.epoch)
         await store.shorten_lease(room_id, user.user_id, "c1")
         await store.leave(room_id, user.user_id, "c1")
-        await store.touch_user(user, ["c1"], room_id)
-        await store.end_user_connection(user.user_id, "c1", dropped=True)
+        users = store.users
+        arrival = Change.arrive(user, "c1", "busy")
+        await users.change(room_id, [arrival, Change("place", user.user_id, "", room_id)])
+        await users.renew(room_id, [f"{user.user_id}/c1"])
+        assert (await users.page(room_id, "", "", 10)).counts["busy"] == 1
+        assert len(await users.look(room_id, [user.user_id])) == 1
+        assert await users.statuses(room_id, ["x", user.user_id]) == {"x": "offline", user.user_id: "busy"}
+        assert len(await users.figures(room_id, "hours")) == len(await users.figures(room_id, "days")) == 1
+        await users.choose(user.user_id, "away")
+        assert (await users.session(user.user_id)) is None
+        assert await users.star(user.user_id, "x", 1) is True
+        assert await users.starred(user.user_id) == ["x"]
+        await users.unstar(user.user_id, "x")
+    touched = store.users.touch([(KIM, "r"), (LEE, "방:1")])
+    assert [await reply for reply in touched] == [["away"], ["away"]], "users share no slot, nor then a call"
+    assert await store.users.session("홍") == LEE
+    assert [await reply for reply in store.users.leave(["kim", "홍"])] == [None, None]
     await pipeline.aclose()
     assert {name for name, _ in pipeline.calls} == load_scripts().keys()
     for name, keys in pipeline.calls:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from c2c.auth import Authenticator, Principal, dev_principal, mint_token, origin_allowed
 from c2c.errors import Unauthorized
-from c2c.leases import LocalUsers
 from c2c.settings import Settings, is_loopback
-from c2c.store import Profile
+from c2c.users import Profile
 
 SECRET = "correct horse battery staple, 32 bytes and more"
 KIM = Profile("kim", "kim", "")
@@ -123,19 +122,6 @@ async def test_whatever_a_token_is_it_is_refused_and_nothing_else_happens(token:
         except Unauthorized:
             continue
         assert settings.auth == "dev"
-
-
-def test_a_fresh_profile_is_the_one_that_is_renewed() -> None:
-    """A refreshed token may carry another name: renewals write the profile anew and must not bring the old one back."""
-    users = LocalUsers(slots=1)
-    users.add(Profile("kim", "Old", ""), "c1")
-    users.add(Profile("kim", "New", "x"), "c1")
-    users.add(Profile("kim", "New", "x"), "c2")
-    assert users.due(0) == [(Profile("kim", "New", "x"), {"c1", "c2"})]
-    users.remove("kim", "c1")
-    users.remove("kim", "c2")
-    users.remove("kim", "c2")
-    assert users.due(0) == []
 
 
 # Origins

@@ -148,9 +148,9 @@ def event(seq: int, t: str = "msg", *, epoch: str = "e1", **fields: Any) -> dict
     return {"seq": seq, "epoch": epoch, "roomId": "r", "t": t, **fields}
 
 
-def entered(seq: int = 3) -> RoomTrack:
+def entered(seq: int = 3, kind: str = "chat") -> RoomTrack:
     track = RoomTrack("r")
-    assert track.enter(joined(seq)) is None
+    assert track.enter(joined(seq, kind=kind)) is None
     return track
 
 
@@ -232,6 +232,24 @@ def test_members_and_presence_follow_the_events() -> None:
     assert track.presence["lee"] == "busy"
     track.take(event(5, "user_left", userId="lee", reason="left"))
     assert (track.members, track.presence) == ({"kim"}, {"kim": "online"})
+
+
+def test_a_status_of_somebody_who_is_no_member_is_not_kept() -> None:
+    track = entered(3)
+    track.take({"t": "user:status", "roomId": "r", "userId": "lee", "status": "busy"})
+    track.take({"t": "user:status", "roomId": "r", "users": "nonsense"})
+    track.take({"t": "user:status", "roomId": "r", "users": [7, {"userId": "lee"}, {"status": "away"}]})
+    assert (track.members, track.presence) == ({"kim"}, {"kim": "online"})
+
+
+def test_members_of_the_presence_room_follow_the_lists_of_its_events() -> None:
+    track = entered(3, kind="presence")
+    lee, park = {"userId": "lee", "status": "busy"}, {"userId": "park", "status": "away"}
+    track.take(event(4, "user:status", userId="lee", status="busy", users=[lee]))
+    track.take(event(5, "user:status", users=[park, {"userId": "kim", "status": "offline"}]))
+    assert (track.members, track.presence) == ({"lee", "park"}, {"lee": "busy", "park": "away"})
+    track.take(event(6, "user:status", userId="lee", status="offline", users=[{**lee, "status": "offline"}]))
+    assert (track.members, track.presence) == ({"park"}, {"park": "away"})
 
 
 def test_missed_events_do_not_undo_the_members_that_the_join_listed() -> None:

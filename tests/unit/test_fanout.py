@@ -23,7 +23,8 @@ from c2c.metrics import Metrics
 from c2c.outbox import Encoding, Framing
 from c2c.rooms import default_kinds
 from c2c.settings import Settings
-from c2c.store import HistoryPage, Joined, LogPage, Profile
+from c2c.store import HistoryPage, Joined, LogPage
+from c2c.users import Profile
 from tests.support import eventually
 
 _CODEC = JsonCodec(CommandModels(CONNECTION_COMMANDS, 32))
@@ -380,6 +381,11 @@ def test_settling_after_forgetting_waits_for_the_new_position() -> None:
 # The hub, when a room was lost under its members
 
 
+class FakeUsers:
+    async def statuses(self, room_id: str, user_ids: list[str]) -> dict[str, str]:
+        return dict.fromkeys(user_ids, "online")
+
+
 @dataclass
 class FakeStore:
     """Redis as the hub sees it, with one room; `gate` holds joins up."""
@@ -389,6 +395,7 @@ class FakeStore:
     joins: list[str] = field(default_factory=list)
     shortened: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    users: FakeUsers = field(default_factory=FakeUsers)
 
     async def join(self, room_id: str, profile: Profile, connection_id: str) -> Joined:
         self.joins.append(profile.user_id)
@@ -397,12 +404,6 @@ class FakeStore:
 
     async def shorten_lease(self, room_id: str, user_id: str, connection_id: str) -> None:
         self.shortened.append(user_id)
-
-    async def touch_user(self, profile: Profile, connection_ids: Iterable[str], room_id: str = "") -> str:
-        return "online"
-
-    async def presence_of(self, user_ids: list[str]) -> dict[str, str]:
-        return dict.fromkeys(user_ids, "online")
 
     async def read_history(self, room_id: str, before: int, limit: int) -> HistoryPage:
         return HistoryPage(Position(self.epoch, 0), [], False)
