@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from c2c.errors import C2CError, Forbidden
-from c2c.http import health, online, pages, rooms, stream
+from c2c.http import health, lineups, online, pages, rooms, stream
 from c2c.http.envelope import failure, on_error
 from c2c.node import Node
 from c2c.session import websocket_endpoint
@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> Application:
         await node.aclose()
 
     app = Application(
-        routes=[*rooms.routes, *online.routes, *stream.routes, *health.routes, *pages.routes],
+        routes=[*rooms.routes, *online.routes, *lineups.routes, *stream.routes, *health.routes, *pages.routes],
         exception_handlers={C2CError: on_error, 404: on_error, 405: on_error, 400: on_error, Exception: on_error},
         lifespan=lifespan,
     )

@@ -32,10 +32,14 @@ _KEYS_GOOD_FOR_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who has signed in. `rooms`: ids or `prefix*` that may be entered, None = all."""
+    """Somebody who has signed in.
+
+    `viewer`: may look at line-ups, not edit them. `rooms`: ids or `prefix*` that may be entered, None = all.
+    """
 
     profile: Profile
     admin: bool = False
+    viewer: bool = False
     rooms: tuple[str, ...] | None = None
     expires_at_s: float | None = None
 
@@ -161,6 +165,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
         base,
         profile=Profile(user_id, _text(claims, "name", _NAME_MAX) or user_id, _text(claims, "picture", _AVATAR_MAX)),
         admin=claims.get("role") == "admin",
+        viewer=claims.get("role") == "viewer",
         rooms=None if rooms is None else tuple(rooms),
     )
 

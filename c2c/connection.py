@@ -18,6 +18,7 @@ from c2c.events import Since
 from c2c.fanout import Member
 from c2c.node import Node
 from c2c.outbox import Outbox
+from c2c.rooms.base import Call
 from c2c.users import Profile
 
 log = logging.getLogger("c2c.connection")
@@ -99,8 +100,26 @@ class Connection:
             self._node.hub.detach(former, room_id)
         elif len(self._members) >= limit:
             raise RoomLimit(limit=limit)
-        self._members[room_id] = await self._node.hub.join(self, room_id, since, command_id)
+        member = self._members[room_id] = await self._node.hub.join(self, room_id, since, command_id)
         self._node.signed_in.entered(self.profile.user_id, self.connection_id, room_id)
+        if self._node.kinds[member.kind].one_at_a_time:
+            for other_id in [id_ for id_, other in self._members.items() if other.kind == member.kind]:
+                if other_id != room_id:
+                    await self.leave(other_id)
+
+    def call(self, room_id: str, member: Member | None) -> Call:
+        """A command of ours, on its way to a kind. Raises Unauthorized."""
+        profile = self.profile
+        assert self._principal is not None
+        user_id = None if member is None else member.user_id
+        return Call(self._node.store, room_id, profile, user_id, self._principal.viewer, self.connection_id)
+
+    def room_of(self, kind: str) -> str:
+        """The room of a kind that we entered last. Raises NotAMember, Unauthorized."""
+        for room_id, member in reversed(self._members.items()):
+            if member.kind == kind:
+                return room_id
+        raise NotAMember() if self._principal is not None else Unauthorized(reason="token missing")
 
     def member(self, room_id: str) -> Member:
         """Our place in a room. Raises NotAMember, Unauthorized."""

@@ -11,6 +11,9 @@ C2CError
 ├── RoomNotFound        404   no such room, or one that may not be entered
 ├── NotAMember          403   join first
 ├── RoomExists          409
+├── LineupNotFound      404   no such row in this line-up
+├── MemoNotFound        404   no such memo, or it was deleted meanwhile
+├── Conflict            409   somebody has changed it since; carries what it is now
 ├── TooLarge            413
 ├── RateLimited         429   carries retry_after_ms
 ├── RoomLimit           403   too many rooms on one connection
@@ -107,6 +110,21 @@ class NotAMember(C2CError):
 
 class RoomExists(C2CError):
     code = "ROOM_EXISTS"
+    http_status = 409
+
+
+class LineupNotFound(C2CError):
+    code = "LINEUP_NOT_FOUND"
+    http_status = 404
+
+
+class MemoNotFound(C2CError):
+    code = "MEMO_NOT_FOUND"
+    http_status = 404
+
+
+class Conflict(C2CError):
+    code = "CONFLICT"
     http_status = 409
 
 

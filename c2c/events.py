@@ -24,6 +24,8 @@ RESERVED_ROOM_PARTS = frozenset(
     {
         *("members", "leases", "connections", "log", "messages", "dedupe"),
         *("signed-in", "profiles", "places", "seen", "presence", "changed", "hours", "days"),
+        *("order", "rows", "numbers", "versions", "editors", "memos", "memo-rows", "row-memos", "groups"),
+        *("log-days", "editing", "undo"),
     }
 )
 
@@ -87,7 +89,8 @@ class Command(BaseModel):
 
 
 class KindCommand(Command):
-    """A command of a kind of room. It need not say to which room where the kind has but one."""
+    """A command of a kind of room. It need not say to which room where the kind has but one, or members are in one of
+    them at a time."""
 
     roomId: RoomId | None = None
 

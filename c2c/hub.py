@@ -126,14 +126,19 @@ class Hub:
 
     async def leave(self, member: Member, room_id: str) -> None:
         """Take a connection out of a room; the others are told at once."""
-        self.detach(member, room_id)
+        await self._part(member, room_id)
         if room_id not in self._kinds.homes():
             await self._store.leave(room_id, member.user_id, member.connection_id)
 
     async def drop(self, member: Member, room_id: str) -> None:
         """A member's connection was dropped: it has the grace period to come back."""
-        self.detach(member, room_id)
+        await self._part(member, room_id)
         await self._give_grace(member, room_id)
+
+    async def _part(self, member: Member, room_id: str) -> None:
+        self.detach(member, room_id)
+        if member.kind:
+            await self._kinds[member.kind].part(self._store, room_id, member.user_id, member.connection_id)
 
     def detach(self, member: Member, room_id: str) -> None:
         """Send a member nothing more, now. Its lease is the caller's business."""

@@ -84,6 +84,18 @@ class Keys:
         """HASH: `YYYY-MM-DD` → the same."""
         return f"room:{self._tag(room_id)}:days"
 
+    # Of line-ups
+
+    def lineup(self, room_id: str, column: str) -> str:
+        """By column: `order` ZSET of row ids · HASHes by row id: `rows` (the imported fields as JSON), `numbers`,
+        `versions`, `editors`, `row-memos` (memo ids, one a line) · HASHes by memo id: `memos` (JSON), `memo-rows` ·
+        `groups` HASH: number → rows · `log-days` HASH: day → first seq · `editing` HASH: lease → deadline and mark."""
+        return f"room:{self._tag(room_id)}:{column}"
+
+    def undo(self, room_id: str, user_id: str) -> str:
+        """LIST: a user's own last edits, newest first; each is lines of row, cell, before, after."""
+        return f"room:{self._tag(room_id)}:undo:{user_id}"
+
     # Of users
 
     def presence(self, user_id: str) -> str:

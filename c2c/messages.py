@@ -17,6 +17,9 @@ ERROR_MESSAGES: Final[dict[str, dict[Language, str]]] = {
     "ROOM_NOT_FOUND": {"en": "This room does not exist.", "ko": "존재하지 않는 방입니다."},
     "NOT_A_MEMBER": {"en": "Join the room first.", "ko": "먼저 방에 입장해 주세요."},
     "ROOM_EXISTS": {"en": "A room with this id exists already.", "ko": "같은 아이디의 방이 이미 있습니다."},
+    "LINEUP_NOT_FOUND": {"en": "This row does not exist any more.", "ko": "더 이상 존재하지 않는 행입니다."},
+    "MEMO_NOT_FOUND": {"en": "This memo does not exist any more.", "ko": "더 이상 존재하지 않는 메모입니다."},
+    "CONFLICT": {"en": "Somebody has changed this meanwhile.", "ko": "그사이 다른 사람이 변경했습니다."},
     "TOO_LARGE": {"en": "This is too large.", "ko": "크기가 너무 큽니다."},
     "RATE_LIMITED": {
         "en": "Too many messages. Please wait a moment.",

@@ -19,11 +19,9 @@ from c2c.outbox import Encoding, Framing
 from c2c.pipeline import Pipeline
 from c2c.relay import Relay
 from c2c.rooms import default_kinds
-from c2c.rooms.base import Call
 from c2c.settings import Settings
 from c2c.signed_in import SignedIn
 from c2c.store import Store
-from c2c.users import Profile
 
 log = logging.getLogger("c2c.node")
 
@@ -56,7 +54,7 @@ class Node:
         self.store = Store(self.pipeline, self.keys, settings)
         self.relay = Relay(settings, self.keys, self.store, self.metrics)
         self.hub = Hub(settings, self.store, self.relay, self.kinds, self.codecs, self.metrics)
-        self.signed_in = SignedIn(settings, self.store, self.keys, TICK_S)
+        self.signed_in = SignedIn(settings, self.store, TICK_S)
         self.leases = Leases(settings, self.store, self.hub, self.kinds, self.signed_in)
         self.connections: set[OpenConnection] = set()
         self._all_gone = asyncio.Event()
@@ -74,10 +72,6 @@ class Node:
         if len(self.connections) >= self.settings.max_connections:
             return ServiceUnavailable(reason="full", retryAfterMs=1000)
         return None
-
-    def call(self, room_id: str, sender: Profile, member: str | None = None) -> Call:
-        """A command's way to a kind."""
-        return Call(self.store, self.keys, room_id, sender, member)
 
     def enter(self, connection: OpenConnection) -> None:
         """A connection was accepted."""

@@ -17,7 +17,6 @@ from c2c.codec import SUBPROTOCOL_JSON, RejectedFrame
 from c2c.connection import Connection
 from c2c.errors import (
     BadFrame,
-    BadValue,
     C2CError,
     CloseCode,
     Forbidden,
@@ -29,7 +28,7 @@ from c2c.errors import (
     Unauthorized,
     UnknownCommand,
 )
-from c2c.events import Command, Hello, Join, KindCommand, Leave, Ping, RoomCommand
+from c2c.events import Command, Hello, Join, KindCommand, Leave, Ping
 from c2c.limits import SlidingCount, TokenBucket
 from c2c.messages import choose_language, error_answer
 from c2c.node import Node
@@ -206,10 +205,10 @@ class Session:
             case Leave():
                 await self._connection.leave(command.roomId)
                 return {"t": "left", "roomId": command.roomId}
-            case RoomCommand():
-                return await self._in_room(command)
-            case KindCommand():
+            case KindCommand(roomId=None):
                 return await self._of_kind(command)
+            case KindCommand():
+                return await self._in_room(command, str(command.roomId))
         raise UnknownCommand()
 
     async def _sign_in(self, token: str) -> None:
@@ -228,28 +227,29 @@ class Session:
             "serverTime": _now_ms(),
         }
 
-    async def _in_room(self, command: RoomCommand) -> Answer:
+    async def _of_kind(self, command: KindCommand) -> Answer:
+        """A command that does not say to which room: to the only one of its kind, or the one that we are in."""
+        kind = self._node.kinds.of_command(type(command))
+        if kind is None:
+            raise UnknownCommand()
+        return await self._in_room(command, kind.home or self._connection.room_of(kind.name))
+
+    async def _in_room(self, command: KindCommand, room_id: str) -> Answer:
         """A command of the room's kind. If the room or our place in it was lost, that is mended first."""
-        member = self._connection.member(command.roomId)
-        call = self._node.call(command.roomId, self._connection.profile, member.user_id)
+        home = self._node.kinds.homes().get(room_id)
+        if home is not None:  # whoever is signed in is in it
+            return await home.handle(self._connection.call(room_id, None), command)
+        member = self._connection.member(room_id)
+        call = self._connection.call(room_id, member)
         kind = self._node.kinds[member.kind]
         try:
             return await kind.handle(call, command)
         except RoomNotFound:
-            self._node.hub.lost(command.roomId)
+            self._node.hub.lost(room_id)
             raise ServiceUnavailable(retryAfterMs=_LOST_LEASE_RETRY_MS) from None
         except NotAMember:
-            await self._node.hub.rejoin(command.roomId, [member.lease])
+            await self._node.hub.rejoin(room_id, [member.lease])
             return await kind.handle(call, command)
-
-    async def _of_kind(self, command: KindCommand) -> Answer:
-        """A command that need not name its room: whoever is signed in is in the only one of its kind."""
-        kind = self._node.kinds.of_command(type(command))
-        if kind is None or kind.home is None:
-            raise UnknownCommand()
-        if command.roomId not in (None, kind.home):
-            raise BadValue(field="roomId", reason=f"there is only {kind.home}")
-        return await kind.handle(self._node.call(kind.home, self._connection.profile), command)
 
     # Answers
 

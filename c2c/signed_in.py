@@ -18,7 +18,6 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from c2c.errors import C2CError, RoomExists, RoomNotFound, ServiceUnavailable
-from c2c.keys import Keys
 from c2c.rooms.presence import HOME, Presence
 from c2c.settings import Settings
 from c2c.store import Store
@@ -56,9 +55,8 @@ class _Arrival:
 class SignedIn:
     """Keeps the presence room true for this node's users. `renew` is called at every tick of `c2c.leases`."""
 
-    def __init__(self, settings: Settings, store: Store, keys: Keys, tick_s: float) -> None:
+    def __init__(self, settings: Settings, store: Store, tick_s: float) -> None:
         self._store = store
-        self._keys = keys
         self._users = store.users
         self._users.on_told = self._told
         self._users.on_chosen = self._know
@@ -284,7 +282,7 @@ class SignedIn:
         shown = {"userId": profile.user_id, "username": profile.username, "status": user.status, "lastSeen": now}
         for room_id in {room_id for _, room_id in user.rooms}:
             event = to_json({"roomId": room_id, "t": "user:status", **shown})
-            self._spawn(_ignore_errors(self._store.publish(self._keys.channel(room_id), event)))
+            self._spawn(_ignore_errors(self._store.publish_to(room_id, event)))
 
     def _slot(self, user_id: str) -> dict[str, _LocalUser]:
         return self._slots[zlib.crc32(user_id.encode()) % len(self._slots)]

@@ -1,4 +1,5 @@
-"""Redis as typed methods: one method, one script, one round trip. `Store.users` has those about users.
+"""Redis as typed methods: one method, one script, one round trip. `Store.users` has those about users, `Store.lineups`
+those about line-ups.
 
 Nothing here knows what a kind does with its events, and nothing above here knows a key or a script.
 """
@@ -13,6 +14,7 @@ from typing import Any, Final
 from c2c.errors import NotAMember, RoomExists, RoomNotFound
 from c2c.events import EventText, Position, event_text
 from c2c.keys import Keys
+from c2c.lineups import Lineups
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, load_scripts
 from c2c.settings import Settings
@@ -113,6 +115,7 @@ class Store:
         self._clock = ScriptClock()
         self.set_clock(clock_ms)
         self.users = Users(pipeline, keys, settings, self._clock)
+        self.lineups = Lineups(pipeline, keys, self._clock)
         self._lease_ms = round(settings.lease_s * 1000)
         self._grace_ms = round(settings.grace_s * 1000)
         self._creator_lease_ms = round(settings.creator_lease_s * 1000)
@@ -262,8 +265,12 @@ class Store:
         )
 
     def publish(self, channel: str, payload: bytes) -> Reply[None]:
-        """Publish without a log entry. 1 round trip."""
+        """Publish on a channel. 1 round trip."""
         return self._pipeline.command("PUBLISH", channel, payload, read=_read_nothing)
+
+    def publish_to(self, room_id: str, payload: bytes) -> Reply[None]:
+        """Publish to a room without a log entry. 1 round trip."""
+        return self.publish(self._keys.channel(room_id), payload)
 
     def read_log(self, room_id: str, after: int, limit: int) -> Reply[LogPage]:
         """Events behind a seq, oldest first. Raises RoomNotFound. 1 round trip, O(log n + limit)."""

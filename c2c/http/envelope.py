@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -25,11 +25,13 @@ from c2c.errors import (
     Internal,
     MethodNotAllowed,
     RateLimited,
+    RoomNotFound,
     TooLarge,
     Unauthorized,
     UnknownCommand,
     UnsupportedMedia,
 )
+from c2c.events import RoomId
 from c2c.messages import Language, choose_language, error_message
 from c2c.node import Node
 
@@ -40,6 +42,7 @@ T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _GUEST = "guest"
+_ROOM_ID: Final[TypeAdapter[str]] = TypeAdapter(RoomId)
 
 
 def resource(path: str, **endpoints: Endpoint) -> Route:
@@ -97,22 +100,24 @@ async def on_error(request: Request, error: Exception) -> Response:
     return failure(request, Internal())
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The request's body. Raises TooLarge as soon as it is clear, UnsupportedMedia when it is not JSON."""
+async def read_body(
+    request: Request, limit_bytes: int, media_types: Sequence[str] = ("application/json",)
+) -> tuple[str, bytes]:
+    """The request's media type and body. Raises TooLarge as soon as it is clear, UnsupportedMedia for another type."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMedia(reason="Content-Type must be application/json")
+    if media_type not in media_types:
+        raise UnsupportedMedia(reason=f"Content-Type must be {' or '.join(media_types)}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit_bytes:
             raise TooLarge(limitBytes=limit_bytes)
-    return bytes(body)
+    return media_type, bytes(body)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The request's JSON object. Raises BadFrame, TooLarge, UnsupportedMedia."""
-    body = await read_body(request, node_of(request).settings.max_frame_bytes)
+    _, body = await read_body(request, node_of(request).settings.max_frame_bytes)
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError:
@@ -170,3 +175,12 @@ async def caller(request: Request, dev_name: str | None = None) -> Principal:
     if wait_s > 0:
         raise RateLimited(retryAfterMs=int(wait_s * 1000) + 1)
     return principal
+
+
+async def enterable_room(request: Request) -> tuple[str, Principal]:
+    """The room of the path and who is calling. Raises RoomNotFound also for a room that the caller may not enter."""
+    room_id = check_value(_ROOM_ID, request.path_params["room_id"], "roomId")
+    principal = await caller(request)
+    if not principal.may_enter(room_id):
+        raise RoomNotFound()
+    return room_id, principal

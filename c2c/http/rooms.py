@@ -11,16 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from c2c.auth import Principal
 from c2c.codec import RejectedFrame
 from c2c.errors import BadValue, Forbidden, RoomExists, RoomNotFound, UnknownCommand
 from c2c.events import KindCommand, RoomId, UserId
-from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success
-from c2c.rooms.base import decode_events
+from c2c.http.envelope import caller, check, check_value, enterable_room, node_of, read_object, resource, success
+from c2c.rooms.base import Call, decode_events
 from c2c.rooms.presence import HOME
 from c2c.store import RoomInfo
 
-_ROOM_ID: Final[TypeAdapter[str]] = TypeAdapter(RoomId)
 _SEQ: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=0, le=2**53)])
 _LIMIT: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=1, le=500)])
 _MADE_UP: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -87,7 +85,7 @@ async def list_rooms(request: Request) -> Response:
 
 async def get_room(request: Request) -> Response:
     """`GET /api/rooms/{roomId}`: what the room is and who is in it."""
-    room_id, _ = await _enterable_room(request)
+    room_id, _ = await enterable_room(request)
     store = node_of(request).store
     info = await store.read_room(room_id)
     return success({**_room_json(info), "presence": await store.users.statuses(HOME, info.members)})
@@ -95,7 +93,7 @@ async def get_room(request: Request) -> Response:
 
 async def get_events(request: Request) -> Response:
     """`GET /api/rooms/{roomId}/events?after=seq&limit=`: a page of the log, oldest first."""
-    room_id, _ = await _enterable_room(request)
+    room_id, _ = await enterable_room(request)
     after = check_value(_SEQ, request.query_params.get("after", "0"), "after")
     limit = check_value(_LIMIT, request.query_params.get("limit", "100"), "limit")
     page = await node_of(request).store.read_log(room_id, after, limit)
@@ -110,7 +108,7 @@ async def post_event(request: Request) -> Response:
     """`POST /api/rooms/{roomId}/events {t, …}`: carries out a command of the room's kind, for programs that keep no
     connection. They need not be members; the token decides whether they may enter."""
     node = node_of(request)
-    room_id, principal = await _enterable_room(request)
+    room_id, principal = await enterable_room(request)
     body = await read_object(request)
     if not node.commands.takes_room(body.get("t")):
         raise UnknownCommand()
@@ -124,19 +122,10 @@ async def post_event(request: Request) -> Response:
         raise UnknownCommand()
     kind = node.kinds[await node.store.kind_of(room_id)]
     node.metrics.commands.labels(command.t).inc()
-    answer = await kind.handle(node.call(room_id, principal.profile), command)
+    answer = await kind.handle(Call(node.store, room_id, principal.profile, None, principal.viewer), command)
     if command.id is not None:
         answer["id"] = command.id
     return success(answer)
-
-
-async def _enterable_room(request: Request) -> tuple[str, Principal]:
-    """The room of the path and who is calling. Raises RoomNotFound also for a room that the caller may not enter."""
-    room_id = check_value(_ROOM_ID, request.path_params["room_id"], "roomId")
-    principal = await caller(request)
-    if not principal.may_enter(room_id):
-        raise RoomNotFound()
-    return room_id, principal
 
 
 def _room_json(info: RoomInfo) -> dict[str, Any]:

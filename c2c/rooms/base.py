@@ -10,7 +10,6 @@ from pydantic_core import from_json, to_json
 
 from c2c.errors import BadValue, UnknownCommand
 from c2c.events import CONNECTION_COMMANDS, Command, Position, Typing
-from c2c.keys import Keys
 from c2c.store import Joined, Retention, Store
 from c2c.users import Profile
 
@@ -19,13 +18,18 @@ Answer: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who sends a command to which room. `member`: the user id that must be in the room, None: nobody must."""
+    """Who sends a command to which room.
+
+    `member`: the user id that must be in the room, None: nobody must. `viewer`: may look at line-ups, not edit them.
+    `connection_id`: '' for a program without a connection.
+    """
 
     store: Store
-    keys: Keys
     room_id: str
     sender: Profile
     member: str | None
+    viewer: bool = False
+    connection_id: str = ""
 
 
 Handler: TypeAlias = Callable[[Call, Any], Awaitable[Answer]]
@@ -54,12 +58,14 @@ class Kind:
     """A kind of room. A new one is a subclass in a module of its own and a line in `KINDS`.
 
     `commands` maps each command's model to its handler. `home`: the id of the only room of the kind, which every node
-    sees to; users open no other, signing in makes them members of it, and joining it only subscribes.
+    sees to; users open no other, signing in makes them members of it, and joining it only subscribes. `one_at_a_time`:
+    a connection that joins such a room leaves the one it was in.
     """
 
     name: ClassVar[str]
     retention: ClassVar[Retention]
     home: ClassVar[str | None] = None
+    one_at_a_time: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.commands: Mapping[type[Command], Handler] = {Typing: self._typing}
@@ -72,6 +78,9 @@ class Kind:
         """What the home is at the moment of a join. Raises RoomNotFound."""
         raise NotImplementedError
 
+    async def part(self, store: Store, room_id: str, user_id: str, connection_id: str) -> None:
+        """A connection is no longer in a room: take back what was only its own."""
+
     async def handle(self, call: Call, command: Command) -> Answer:
         """Carry out a command. Raises UnknownCommand when this kind has no such command, and what handlers raise."""
         handler = self.commands.get(type(command))
@@ -81,7 +90,7 @@ class Kind:
 
     async def _typing(self, call: Call, command: Typing) -> Answer:
         event = {"roomId": call.room_id, "t": "typing", "userId": call.sender.user_id, "typing": command.typing}
-        await call.store.publish(call.keys.channel(call.room_id), to_json(event))
+        await call.store.publish_to(call.room_id, to_json(event))
         return {"t": "ack"}
 
 
