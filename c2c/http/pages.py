@@ -133,6 +133,11 @@ async def online(request: Request) -> Response:
     return _send(request, "online.html", _ASK_FIRST)
 
 
+async def lineup(request: Request) -> Response:
+    """`GET /lineup/{retreatSlug}`: one retreat's table; the page finds out by itself whether there is one."""
+    return _send(request, "lineup.html", _ASK_FIRST)
+
+
 async def config(request: Request) -> Response:
     """`GET /api/config`: what a page must know before anybody has signed in."""
     return success({"auth": node_of(request).settings.auth, "version": _site().version})
@@ -142,6 +147,7 @@ routes = [
     Route("/", landing, methods=["GET"]),
     Route("/chat/{room_id}", chat, methods=["GET"]),
     Route("/online", online, methods=["GET"]),
+    Route("/lineup/{retreat_slug}", lineup, methods=["GET"]),
     Route("/static/{path:path}", static, methods=["GET"]),
     Route("/api/config", config, methods=["GET"]),
 ]

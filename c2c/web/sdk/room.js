@@ -10,7 +10,15 @@ import { roomPart } from './sse.js';
 
 const FRAME_BYTES_MAX = 65_536;
 /** Commands that the server carries out once per id, and that mean the same when they come late. */
-const KEPT = ['msg', 'update-gbs-number', 'create-lineup-memo', 'update-lineup-memo', 'delete-lineup-memo'];
+const KEPT = [
+  'msg',
+  'update-gbs-number',
+  'update-gbs-numbers',
+  'create-lineup-memo',
+  'update-lineup-memo',
+  'delete-lineup-memo',
+  'undo-lineup',
+];
 /** What the SDK says itself; an event of that name, published by hand, is heard under `*` only. */
 const OWN = ['*', 'joined', 'replaced', 'closed', 'pending'];
 
