@@ -184,6 +184,7 @@ def mint_token(
     ttl_s: int,
     rooms: list[str] | None,
     admin: bool,
+    viewer: bool = False,
     issuer: str | None = None,
     audience: str | None = None,
 ) -> str:
@@ -195,8 +196,8 @@ def mint_token(
         claims["name"] = name
     if rooms is not None:
         claims["rooms"] = rooms
-    if admin:
-        claims["role"] = "admin"
+    if admin or viewer:
+        claims["role"] = "admin" if admin else "viewer"
     if issuer is not None:
         claims["iss"] = issuer
     if audience is not None:

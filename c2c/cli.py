@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from c2c import inspection, serving, terminal
+from c2c import inspection, lineup_upload, serving, terminal
 from c2c.auth import mint_token
 from c2c.client import ClientError
 from c2c.embedded import EmbeddedRedisError, find_running
@@ -79,15 +79,18 @@ def token(
     ttl: Annotated[int, typer.Option(min=1, help="Seconds for which it is good.")] = 3600,
     room: Annotated[list[str] | None, typer.Option(help="Room that it opens, or 'prefix*'; none: all.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="With role admin.")] = False,
+    viewer: Annotated[bool, typer.Option("--viewer", help="With role viewer: sees line-ups, edits none.")] = False,
 ) -> None:
     """Mint a token (HS256 with C2C_JWT_SECRET)."""
+    if admin and viewer:
+        fail("a token has one role: --admin or --viewer", 2)
     settings = read_settings(auth="jwt")
     if settings.jwt_algorithm != "HS256" or settings.jwt_secret is None:
         fail(f"tokens for {settings.jwt_algorithm} are minted by who has the private key, not here", 2)
     try:
         typer.echo(
             mint_token(
-                settings.jwt_secret, user, name=name, ttl_s=ttl, rooms=room or None, admin=admin,
+                settings.jwt_secret, user, name=name, ttl_s=ttl, rooms=room or None, admin=admin, viewer=viewer,
                 issuer=settings.jwt_issuer, audience=settings.jwt_audience,
             )
         )  # fmt: skip
@@ -137,6 +140,20 @@ def chat(
 ) -> None:
     """Chat in a room. /quit or Ctrl+D ends it."""
     talk(terminal.chat(url, token or name or getpass.getuser(), room, create=create))
+
+
+@app.command()
+def import_lineup(
+    retreat: Annotated[str, typer.Argument(metavar="RETREAT", help="The line-up is the room retreat-RETREAT.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV (UTF-8 or CP949), or .json.")],
+    url: Url = _LOCAL_URL,
+    token: TokenText = None,
+) -> None:
+    """Take a table over into a retreat's line-up; known rows keep group and memos. Needs role admin."""
+    try:
+        typer.echo(lineup_upload.upload(url, token or getpass.getuser(), retreat, file))
+    except lineup_upload.UploadError as error:
+        fail(str(error))
 
 
 def read_settings(**given: Any) -> Settings:

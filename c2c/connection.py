@@ -6,6 +6,7 @@ A WebSocket (`c2c.session`) and an event stream (`c2c.http.stream`) are both a c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -105,7 +106,10 @@ class Connection:
         if self._node.kinds[member.kind].one_at_a_time:
             for other_id in [id_ for id_, other in self._members.items() if other.kind == member.kind]:
                 if other_id != room_id:
-                    await self.leave(other_id)
+                    with contextlib.suppress(
+                        C2CError
+                    ):  # `joined` is said; a lease that cannot be given back ends itself
+                        await self.leave(other_id)
 
     def call(self, room_id: str, member: Member | None) -> Call:
         """A command of ours, on its way to a kind. Raises Unauthorized."""

@@ -1,15 +1,18 @@
 """Line-ups as files: CSV as spreadsheets write it, and JSON. A file is taken as a whole or not at all.
 
 CSV is RFC 4180. A cell that a spreadsheet would run as a formula gets an apostrophe in front when it is written, and
-loses it when it is read (OWASP, "CSV Injection").
+loses it when it is read (OWASP, "CSV Injection"). A bad record is named by the number of its first line, which is where
+people find it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -18,13 +21,15 @@ from c2c.errors import BadValue
 from c2c.lineups import ROWS_MAX
 
 BYTES_MAX: Final = 1_048_576
+_RECORDS_MAX: Final = 10 * ROWS_MAX
 _COLUMNS_MAX: Final = 50
 _CELL_MAX: Final = 2_000
+_FIELDS_BYTES_MAX: Final = 16_384
 _HEADER_MAX: Final = 64
 _ID_MAX: Final = 2**53
 _NUMBER_MAX: Final = 999
 _DELIMITERS: Final = ",;\t"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _QUOTED: Final = (*_FORMULA, "'")
 _OWN_FIELDS: Final = frozenset({"lineupId", "gbsNumber", "memos", "version", "updatedBy"})
 
@@ -52,6 +57,7 @@ class FileRow:
 def read_csv(data: bytes) -> list[FileRow]:
     """UTF-8 with or without BOM, or CP949. Raises BadValue that names the line."""
     lines = csv.reader(io.StringIO(_decode(data), newline=""), delimiter=_delimiter(data), strict=True)
+    line = 1
     try:
         header = next(lines, None)
         if header is None:
@@ -59,13 +65,17 @@ def read_csv(data: bytes) -> list[FileRow]:
         columns = _columns(header)
         rows: list[FileRow] = []
         seen: set[int] = set()
-        for cells in lines:
+        line = lines.line_num + 1
+        for count, cells in enumerate(lines):
+            if count >= _RECORDS_MAX:
+                raise _bad_line(line, f"{_RECORDS_MAX} lines at most, empty ones included")
             if any(cell.strip() for cell in cells):
-                rows.append(_read_line(columns, cells, lines.line_num, seen))
+                rows.append(_read_line(columns, cells, line, seen))
             if len(rows) > ROWS_MAX:
                 raise BadValue(field="rows", reason=f"a line-up has {ROWS_MAX} rows at most", limit=ROWS_MAX)
+            line = lines.line_num + 1
     except csv.Error as wrong:
-        raise _bad_line(lines.line_num, str(wrong)) from None
+        raise _bad_line(line, str(wrong)) from None
     return rows
 
 
@@ -100,14 +110,19 @@ def _columns(header: Sequence[str]) -> list[str]:
 
 
 def _column(title: str) -> str:
-    plain = title.casefold().replace(" ", "").replace("_", "")
-    return _HEADERS.get(plain, _unquoted(title))
+    """The field that a column's title stands for. One with an apostrophe in front stands for itself."""
+    plain = _unquoted_title(title)
+    return plain if plain != title else _HEADERS.get(_alias(title), title)
+
+
+def _alias(title: str) -> str:
+    return title.casefold().replace(" ", "").replace("_", "")
 
 
 def _read_line(columns: Sequence[str], cells: Sequence[str], line: int, seen: set[int]) -> FileRow:
     if len(cells) > len(columns) and any(cells[len(columns) :]):
         raise _bad_line(line, f"{len(cells)} cells under {len(columns)} titles")
-    texts = {name: _unquoted(cell) for name, cell in zip(columns, cells, strict=False)}
+    texts = {name: _unquoted(cell) for name, cell in zip_longest(columns, cells[: len(columns)], fillvalue="")}
     for name, text in texts.items():
         if len(text) > _CELL_MAX and name != "memos":
             raise _bad_line(line, f"{name}: {_CELL_MAX} characters at most")
@@ -118,8 +133,10 @@ def _read_line(columns: Sequence[str], cells: Sequence[str], line: int, seen: se
         raise _bad_line(line, f"lineupId {lineup_id} is there twice")
     seen.add(lineup_id)
     number = _whole_number(texts.pop("gbsNumber", "").strip(), _NUMBER_MAX, line, "gbsNumber")
-    texts.pop("memos", None)
-    return FileRow(lineup_id, _fields(texts), number)
+    fields = _fields({name: text for name, text in texts.items() if name not in _OWN_FIELDS})
+    if len(fields) > _FIELDS_BYTES_MAX:
+        raise _bad_line(line, f"more than {_FIELDS_BYTES_MAX} bytes")
+    return FileRow(lineup_id, fields, number)
 
 
 def _whole_number(text: str, largest: int, line: int, name: str) -> int | None:
@@ -165,9 +182,16 @@ def _read_object(row: object, index: int, seen: set[int]) -> FileRow:
     if len(fields) > _COLUMNS_MAX:
         raise BadValue(field=where, reason=f"{_COLUMNS_MAX} fields at most")
     for name, value in fields.items():
-        if not 1 <= len(name) <= _HEADER_MAX or not _is_cell(value):
-            raise BadValue(field=f"{where}.{name[:_HEADER_MAX]}", reason="is text, a number, true, false or null")
-    return FileRow(lineup_id, _fields(fields), number)
+        if not 1 <= len(name) <= _HEADER_MAX or name != name.strip():
+            raise BadValue(
+                field=where, reason=f"a field's name has 1 to {_HEADER_MAX} characters, no space at its ends"
+            )
+        if not _is_cell(value):
+            raise BadValue(field=f"{where}.{name}", reason="is a short text, a number, true, false or null")
+    encoded = _fields(fields)
+    if len(encoded) > _FIELDS_BYTES_MAX:
+        raise BadValue(field=where, reason=f"more than {_FIELDS_BYTES_MAX} bytes")
+    return FileRow(lineup_id, encoded, number)
 
 
 def _is_whole(value: object, largest: int) -> bool:
@@ -177,7 +201,9 @@ def _is_whole(value: object, largest: int) -> bool:
 def _is_cell(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= _CELL_MAX
-    return value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= _ID_MAX)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) <= _ID_MAX)
 
 
 def _fields(fields: Mapping[str, Any]) -> bytes:
@@ -189,22 +215,17 @@ def _fields(fields: Mapping[str, Any]) -> bytes:
 # Writing
 
 
-def write_csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """A table as clients see it, in pieces: UTF-8 with a BOM, without which spreadsheets take it for something else."""
-    rows = list(rows)
-    extra = list(dict.fromkeys(name for row in rows for name in row if name not in _OWN_FIELDS and name != "name"))
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow([_quoted(name) for name in ("lineupId", "name", "gbsNumber", *extra, "memos")])
-    yield b"\xef\xbb\xbf"
-    for row in rows:
-        cells = [row["lineupId"], row.get("name"), row["gbsNumber"], *[row.get(name) for name in extra]]
-        memos = "\n".join(memo["memo"] for memo in row["memos"])
-        writer.writerow([_quoted(_text(cell)) for cell in (*cells, memos)])
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue().encode()
+def write_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A table as clients see it: UTF-8 with a BOM, without which spreadsheets take it for something else."""
+    rows = [{**row, "memos": "\n".join(memo["memo"] for memo in row["memos"])} for row in rows]
+    fields = dict.fromkeys(name for row in rows for name in row if name not in _OWN_FIELDS)
+    name = [column for column in fields if column == "name"]
+    columns = list(dict.fromkeys(["lineupId", *name, "gbsNumber", *fields, "memos"]))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow([_quoted_title(column) for column in columns])
+    writer.writerows([_quoted(_text(row.get(column))) for column in columns] for row in rows)
+    return text.getvalue().encode("utf-8-sig")
 
 
 def _text(cell: object) -> str:
@@ -214,8 +235,26 @@ def _text(cell: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) or (text[:1] == "'" and text[1:].startswith(_QUOTED)) else text
+    return f"'{text}" if text.startswith(_FORMULA) or _is_quoted(text) else text
 
 
 def _unquoted(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_QUOTED) else text
+    return text[1:] if _is_quoted(text) else text
+
+
+def _is_quoted(text: str) -> bool:
+    return text[:1] == "'" and text[1:].startswith(_QUOTED)
+
+
+def _quoted_title(name: str) -> str:
+    """A title that is read as this field: not run by a spreadsheet, and not taken for another field's."""
+    taken = name.startswith(_FORMULA) or _HEADERS.get(_alias(name), name) != name or _is_quoted_title(name)
+    return f"'{name}" if taken else name
+
+
+def _unquoted_title(title: str) -> str:
+    return title[1:] if _is_quoted_title(title) else title
+
+
+def _is_quoted_title(title: str) -> bool:
+    return title[:1] == "'" and (title[1:].startswith(_QUOTED) or _alias(title[1:]) in _HEADERS)

@@ -21,7 +21,7 @@ MEMOS_MAX: Final = 50
 ROWS_MAX: Final = 5_000
 MARK_MS: Final = 15_000
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     *("order", "rows", "numbers", "versions", "editors", "memos", "memo-rows", "row-memos", "groups", "log-days"),
 )
 
@@ -164,15 +164,14 @@ class Lineups:
             epoch, seq, added, changed = reply[1:]
             return Imported(Position(epoch.decode(), seq), added, changed)
 
-        text = event_text(room_id, "lineup-imported", {"userId": user_id})
         return self._pipeline.script(
             self._scripts["lineup_import"],
             self._table_keys(room_id),
             {
                 "clock": self._clock.now,
                 "channel": self._keys.channel(room_id),
-                "head": text.head,
-                "tail": text.tail,
+                "head": event_text(room_id, "lineup-imported", {}).head,
+                "editor": user_id,
                 "rows_max": ROWS_MAX,
             },
             read,
@@ -213,7 +212,7 @@ class Lineups:
         )
 
     def _table_keys(self, room_id: str) -> dict[str, str]:
-        columns = {column.replace("-", "_"): self._keys.lineup(room_id, column) for column in _COLUMNS}
+        columns = {column.replace("-", "_"): self._keys.lineup(room_id, column) for column in COLUMNS}
         return {"room": self._keys.room(room_id), "log": self._keys.log(room_id), **columns}
 
 

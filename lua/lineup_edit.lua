@@ -46,8 +46,24 @@ local k = lineup_keys()
 local members, dedupe, undo = KEYS[13], KEYS[14], KEYS[15]
 local clock, channel, member, dedupe_ms, head, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local editor, undo_max, memos_max, what = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
-local FIRST = 11
-local given = {unpack(ARGV, FIRST)}
+local FIRST_GIVEN = 11
+local given = {unpack(ARGV, FIRST_GIVEN)}
+
+local function conflict(ids)
+  local rows = {}
+  for i, id in ipairs(ids) do
+    rows[i] = lineup_row(k, id)
+  end
+  return {'CONFLICT', rows, ids}
+end
+
+-- Keeps an answer for when the same command comes again.
+local function remember(answer)
+  if dedupe_ms ~= '0' then
+    local text = redis.call('HGET', k.room, 'createdAt') .. '\n' .. table.concat(answer, '\n')
+    redis.call('SET', dedupe, text, 'PX', dedupe_ms)
+  end
+end
 
 if redis.call('EXISTS', k.room) == 0 then
   return {'ROOM_NOT_FOUND'}
@@ -61,6 +77,9 @@ if dedupe_ms ~= '0' then
     local parts = lineup_split(answered)
     -- Of a former room of this id, nothing is left.
     if parts[1] == redis.call('HGET', k.room, 'createdAt') then
+      if parts[2] == 'CONFLICT' then
+        return conflict({unpack(parts, 3)})
+      end
       return {'DUPLICATE', parts[2], tonumber(parts[3]), {unpack(parts, 4)}}
     end
   end
@@ -69,8 +88,8 @@ end
 local now_ms = clock_ms(clock)
 
 -- Each edit is checked as a whole before anything is written. What it does stands in `changes`, as undo wants it:
--- {row id, cell, before, after}; the cell is 'number' or a memo id, '' is nothing.
-local changes, refused = {}, nil
+-- {row id, cell, before, after}; the cell is 'number' or a memo id, '' is nothing. What a plan returns is its refusal.
+local changes = {}
 
 local function exists(id)
   return redis.call('HEXISTS', k.rows, id) == 1
@@ -85,14 +104,6 @@ local function current(id, cell)
     return redis.call('HGET', k.numbers, id) or ''
   end
   return redis.call('HGET', k.memos, cell) or ''
-end
-
-local function conflict(ids)
-  local rows = {}
-  for i, id in ipairs(ids) do
-    rows[i] = lineup_row(k, id)
-  end
-  return {'CONFLICT', rows, ids}
 end
 
 local plan = {}
@@ -111,31 +122,33 @@ function plan.number()
       end
     end
   end
-  refused = #unknown > 0 and {'LINEUP_NOT_FOUND', unknown} or #stale > 0 and conflict(stale) or nil
+  if #unknown > 0 then
+    return {'LINEUP_NOT_FOUND', unknown}
+  elseif #stale > 0 then
+    return conflict(stale)
+  end
 end
 
 function plan.create()
   local id, memo_id, front, back = unpack(given)
   local there = redis.call('HGET', k.memo_rows, memo_id)
   if not exists(id) then
-    refused = {'LINEUP_NOT_FOUND', {id}}
+    return {'LINEUP_NOT_FOUND', {id}}
+  elseif there == id and string.sub(current(id, memo_id), 1, #front) == front then
+    return -- the same memo again is as good as the first time
   elseif there then
-    -- The same memo again is as good as the first time.
-    local same = there == id and string.sub(current(id, memo_id), 1, #front) == front
-    refused = not same and conflict({there}) or nil
+    return conflict({there})
   elseif #lineup_memo_ids(k, id) >= memos_max then
-    refused = {'FULL'}
-  else
-    changes[1] = {id, memo_id, '', front .. iso8601(now_ms) .. back}
+    return {'FULL'}
   end
+  changes[1] = {id, memo_id, '', front .. iso8601(now_ms) .. back}
 end
 
 function plan.update()
   local memo_id, version, text, colour, back = unpack(given)
   local id = redis.call('HGET', k.memo_rows, memo_id)
   if not id then
-    refused = {'MEMO_NOT_FOUND'}
-    return
+    return {'MEMO_NOT_FOUND'}
   end
   local before = current(id, memo_id)
   if colour == '' then
@@ -146,51 +159,51 @@ function plan.update()
     return
   end
   if not fits(id, version) then
-    refused = conflict({id})
-  else
-    changes[1] = {id, memo_id, before, front .. ',"by":"' .. editor .. '","at":"' .. iso8601(now_ms) .. back}
+    return conflict({id})
   end
+  changes[1] = {id, memo_id, before, front .. ',"by":"' .. editor .. '","at":"' .. iso8601(now_ms) .. back}
 end
 
 function plan.delete()
   local memo_id, version = unpack(given)
   local id = redis.call('HGET', k.memo_rows, memo_id)
   if not id then
-    refused = {'MEMO_NOT_FOUND'}
+    return {'MEMO_NOT_FOUND'}
   elseif not fits(id, version) then
-    refused = conflict({id})
-  else
-    changes[1] = {id, memo_id, current(id, memo_id), ''}
+    return conflict({id})
   end
+  changes[1] = {id, memo_id, current(id, memo_id), ''}
 end
 
--- Takes back the user's last edit, unless somebody has changed one of its cells since.
+-- Takes back the user's last edit, unless somebody has changed one of its cells since; then it is forgotten.
 function plan.undo()
-  local edit = redis.call('LPOP', undo)
+  local edit = redis.call('LINDEX', undo, 0)
   if not edit then
-    refused = {'NOTHING'}
-    return
+    return {'NOTHING'}
   end
-  local stale = {}
-  local parts = {}
+  local stale, parts = {}, {}
   for part in string.gmatch(edit, '([^\n]*)\n') do
     parts[#parts + 1] = part
   end
   for i = 1, #parts, 4 do
     local id, cell, before, after = unpack(parts, i, i + 3)
-    if not exists(id) then
-      refused = {'LINEUP_NOT_FOUND', {id}}
-      return
-    elseif current(id, cell) ~= after then
+    if current(id, cell) ~= after then
       stale[#stale + 1] = id
     else
       changes[#changes + 1] = {id, cell, after, before}
+      if cell ~= 'number' and after == '' and #lineup_memo_ids(k, id) >= memos_max then
+        return {'FULL'}
+      end
     end
   end
-  refused = #stale > 0 and conflict(stale) or nil
+  redis.call('LPOP', undo)
+  if #stale > 0 then
+    remember({'CONFLICT', unpack(stale)}) -- the same command again must not be about the edit before
+    return conflict(stale)
+  end
 end
 
-plan[what]()
+local refused = plan[what]()
 if refused then
   return refused
 end
@@ -227,8 +240,5 @@ elseif what ~= 'undo' then
   redis.call('LTRIM', undo, 0, undo_max - 1)
   redis.call('EXPIRE', undo, LINEUP_KEPT_DAYS * 86400)
 end
-if dedupe_ms ~= '0' then
-  local answer = {redis.call('HGET', k.room, 'createdAt'), epoch, string.format('%d', seq), unpack(rows)}
-  redis.call('SET', dedupe, table.concat(answer, '\n'), 'PX', dedupe_ms)
-end
+remember({epoch, string.format('%d', seq), unpack(rows)})
 return {'OK', epoch, seq, rows}

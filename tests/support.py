@@ -30,12 +30,14 @@ import redis as redis_sync
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from c2c.lineups import COLUMNS
 from c2c.scripts import load_scripts
 
 ROOT = Path(__file__).parent.parent
 # Keys that are meant to stay: the index of rooms, which forgets expired rooms by itself, the room of who is signed in,
-# and stars.
-_LASTING = re.compile(r"rooms|room:online(:.+)?|user:[^:]+:starred")
+# line-ups, and stars. Who is in a line-up does not stay.
+_LINEUP = "|".join(["log", *COLUMNS])
+_LASTING = re.compile(rf"rooms|room:online(:.+)?|room:retreat-[^:]+(:({_LINEUP}))?|user:[^:]+:starred")
 _CALLS_MAX = 200_000
 _IN_A_SCRIPT = b"?:0"
 

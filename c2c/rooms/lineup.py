@@ -6,8 +6,8 @@ import secrets
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import to_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError, to_json
 
 from c2c.errors import Forbidden, MemoNotFound, RoomNotFound
 from c2c.events import KindCommand, Position, RoomId, UserId
@@ -50,9 +50,15 @@ class NumberOfRow(BaseModel):
     ifVersion: Version | None = None
 
 
+def _check_each_once(numbers: list[NumberOfRow]) -> list[NumberOfRow]:
+    if len({each.lineupId for each in numbers}) < len(numbers):
+        raise PydanticCustomError("row_twice", "a row is there twice")
+    return numbers
+
+
 class UpdateGbsNumbers(LineupCommand):
     t: Literal["update-gbs-numbers"]
-    numbers: Annotated[list[NumberOfRow], Field(min_length=1, max_length=500)]
+    numbers: Annotated[list[NumberOfRow], Field(min_length=1, max_length=500), AfterValidator(_check_each_once)]
 
 
 class CreateMemo(LineupCommand):
@@ -114,7 +120,7 @@ class Lineup(Kind):
         shown, size = 0, 0
         for row in table.rows:
             size += len(row)
-            if size > _STATE_BYTES_MAX:
+            if size > _STATE_BYTES_MAX and shown:
                 break
             shown += 1
         more = shown < len(table.rows)
@@ -160,7 +166,12 @@ class Lineup(Kind):
         return _row_ack(edited)
 
     async def _delete_memo(self, call: Call, command: DeleteMemo) -> Answer:
-        return _row_ack(await call.store.lineups.delete_memo(_edit(call, command), command.memoId, command.ifVersion))
+        edit = _edit(call, command)
+        try:
+            edited = await call.store.lineups.delete_memo(edit, command.memoId, command.ifVersion)
+        except MemoNotFound:
+            raise MemoNotFound(memoId=command.memoId) from None
+        return _row_ack(edited)
 
     async def _undo(self, call: Call, command: UndoLineup) -> Answer:
         return _rows_ack(await call.store.lineups.undo(_edit(call, command)))

@@ -21,6 +21,7 @@ from redis.crc import key_slot
 from c2c.errors import C2CError, Internal, NotAMember, RoomExists, RoomNotFound, ServiceUnavailable
 from c2c.events import Position, event_text
 from c2c.keys import Keys
+from c2c.lineups import Edit, NumberEdit
 from c2c.metrics import Metrics
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, Script, load_scripts, lua_folder
@@ -854,20 +855,20 @@ def _bound_names(source: str, what: str) -> dict[int, str]:
     return names
 
 
-def _presence_keys(source: str) -> dict[int, str]:
-    """The same of the keys that all scripts about signed-in users bind together; none of other scripts."""
-    if "\nlocal k = presence_keys()\n" not in source:
-        return {}
-    include = (lua_folder() / "include" / "presence.lua").read_text(encoding="utf-8")
-    (names,) = re.findall(r"local names = \{([^}]+)\}", include)
-    return dict(enumerate(re.findall(r"'(\w+)'", names), 1))
+def _keys_together(source: str) -> dict[int, str]:
+    """The same of the keys that all scripts about signed-in users, or about line-ups, bind together."""
+    for family in re.findall(r"^local k = (\w+)_keys\(\)$", source, re.MULTILINE):
+        include = (lua_folder() / "include" / f"{family}.lua").read_text(encoding="utf-8")
+        (names,) = re.findall(r"local names = \{([^}]+)\}", include)
+        return dict(enumerate(re.findall(r"'(\w+)'", names), 1))
+    return {}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_a_header_names_the_keys_and_arguments_that_the_script_binds(script: Script) -> None:
     """Callers give names and the header says in which order: a header that is wrong swaps values silently."""
     source = _source(script)
-    assert (_presence_keys(source) or _bound_names(source, "KEYS")) == dict(enumerate(script.keys, 1))
+    assert _keys_together(source) | _bound_names(source, "KEYS") == dict(enumerate(script.keys, 1))
     assert _bound_names(source, "ARGV") == dict(enumerate(script.arguments, 1))
     rest = re.findall(r"(?:^local |, )FIRST_\w+(?:, \w+)* = (\d+)", source, re.MULTILINE)
     assert rest == ([str(len(script.arguments) + 1)] if script.takes_rest else [])
@@ -1012,10 +1013,15 @@ async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: i
         assert await users.star(user.user_id, "x", 1) is True
         assert await users.starred(user.user_id) == ["x"]
         await users.unstar(user.user_id, "x")
+        lineups, edit = store.lineups, Edit(room_id, user.user_id, None, "{x}")
+        assert (await lineups.import_rows(room_id, user.user_id, [(1, b"{}", None)])).added == 1
+        assert len((await lineups.set_numbers(edit, [NumberEdit(1, 7, None)])).rows) == 1
+        assert await lineups.mark(edit, "c1", 1, b"{}", b"{}") == b""
+        assert (await lineups.read(room_id)).editing == [b"{}"]
     touched = store.users.touch([(KIM, "r"), (LEE, "방:1")])
     assert [await reply for reply in touched] == [["away"], ["away"]], "users share no slot, nor then a call"
     assert await store.users.session("홍") == LEE
-    assert [await reply for reply in store.users.leave(["kim", "홍"])] == [None, None]
+    await asyncio.gather(*store.users.leave(["kim", "홍"]))
     await pipeline.aclose()
     assert {name for name, _ in pipeline.calls} == load_scripts().keys()
     for name, keys in pipeline.calls:

@@ -77,6 +77,7 @@ class World:
             "zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
             "stream": self.redis.xrange,
             "string": self.redis.get,
+            "list": lambda key: self.redis.lrange(key, 0, -1),
         }
         return {key: read[self.redis.type(key)](key) for key in self.redis.scan_iter()}
 

@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
+import jwt
 import pytest
 import redis as redis_sync
 
@@ -29,7 +31,7 @@ from c2c.settings import Settings
 from c2c.terminal import line_of, rest_url
 from c2c.workers import restart_delay_s
 from tests.conftest import StartNode
-from tests.support import ROOT, RedisServer, eventually, free_port
+from tests.support import ROOT, NodeProcess, RedisServer, eventually, free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -449,6 +451,20 @@ def test_a_token_that_can_not_be_minted_is_said_in_a_line(
     assert expected in said(refused.stderr)[0]
 
 
+def test_a_token_has_one_role(environment: dict[str, str]) -> None:
+    environment["C2C_JWT_SECRET"] = SECRET
+
+    def role(*words: str) -> object:
+        minted = run(environment, "token", "kim", *words)
+        assert minted.returncode == 0
+        return jwt.decode(minted.stdout.strip(), SECRET, algorithms=["HS256"]).get("role")
+
+    assert (role(), role("--viewer"), role("--admin")) == (None, "viewer", "admin")
+    refused = run(environment, "token", "kim", "--viewer", "--admin")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert said(refused.stderr) == ["c2c: a token has one role: --admin or --viewer"]
+
+
 # ---- looking into Redis --------------------------------------------------------------------------------------------
 
 
@@ -680,6 +696,92 @@ async def test_an_interrupted_chat_that_reads_a_pipe_ends_quietly(
         chat.send(signal.SIGTERM)
         assert await asyncio.to_thread(chat.wait) == 0
         assert chat.out.splitlines()[-1].endswith("kim: hello")
+
+
+# ---- import-lineup -------------------------------------------------------------------------------------------------
+
+
+def lineup_of(node: NodeProcess, room_id: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = node.get(f"/api/rooms/{room_id}/lineups")[1]["data"]["rows"]
+    return rows
+
+
+@pytest.mark.parametrize(("encoding", "note"), [("cp949", "서울, 강남\r\n둘째 줄"), ("utf-8", "👩‍👩‍👧,\n🙏")])
+@pytest.mark.parametrize("retreat", ["봄", "retreat-봄"])
+def test_import_lineup_takes_a_file_over_and_says_how_much(
+    environment: dict[str, str], start_node: StartNode, tmp_path: Path, encoding: str, note: str, retreat: str
+) -> None:
+    node = start_node()
+    file = tmp_path / "명단 1.csv"
+    lines = [f'{number},홍길동{number},{number % 10},"{note}"\r\n' for number in range(1, 2001)]
+    file.write_bytes("".join(["번호,이름,조,비고\r\n", *lines]).encode(encoding))
+    words = ["import-lineup", retreat, str(file), "--url", node.ws_url, "--token", "kim"]
+    first = run(environment, *words)
+    told = "retreat-봄: 2,000 rows read, 2,000 added, 0 changed\n"
+    assert (first.returncode, first.stdout, first.stderr) == (0, told, "")
+    rows = lineup_of(node, quote("retreat-봄"))
+    assert (len(rows), rows[0]["비고"], rows[0]["gbsNumber"], rows[0]["updatedBy"]) == (2000, note, 1, "kim")
+    file.write_bytes("번호,이름\n1,새 이름\n".encode(encoding))
+    again = run({**environment, "C2C_URL": node.ws_url, "C2C_TOKEN": "kim"}, "import-lineup", retreat, str(file))
+    assert (again.returncode, again.stdout) == (0, "retreat-봄: 1 rows read, 0 added, 1 changed\n")
+
+
+def test_import_lineup_takes_json_too(environment: dict[str, str], start_node: StartNode, tmp_path: Path) -> None:
+    node = start_node()
+    file = tmp_path / "rows.JSON"
+    file.write_text('{"rows":[{"lineupId":1,"age":20}]}')
+    assert run(environment, "import-lineup", "r", str(file), "--url", node.ws_url).returncode == 0
+    assert lineup_of(node, "retreat-r")[0]["age"] == 20
+
+
+def test_what_is_wrong_with_a_file_is_said_in_a_line(
+    environment: dict[str, str], start_node: StartNode, tmp_path: Path
+) -> None:
+    node = start_node(auth="jwt", jwt_secret=SECRET)
+    file = tmp_path / "f.csv"
+    admin = run({**environment, "C2C_JWT_SECRET": SECRET}, "token", "root", "--admin").stdout.strip()
+    kim = run({**environment, "C2C_JWT_SECRET": SECRET}, "token", "kim").stdout.strip()
+    stranger = run({**environment, "C2C_JWT_SECRET": SECRET}, "token", "root", "--admin", "--room", "x").stdout.strip()
+
+    def refusal(data: bytes, token: str = admin, url: str = node.ws_url) -> str:
+        file.write_bytes(data)
+        result = run(environment, "import-lineup", "r", str(file), "--url", url, "--token", token)
+        assert (result.returncode, result.stdout) == (1, "")
+        (line,) = said(result.stderr)
+        return line.removeprefix("c2c: ")
+
+    number = "gbsNumber is a whole number from 0 to 999 (BAD_VALUE)"
+    assert refusal(b'id,name,gbs\n1,"a\nb",3\n2,c,1000\n') == f"{file}: line 4: {number}"
+    assert refusal(b"") == f"{file}: line 1: the file is empty (BAD_VALUE)"
+    assert refusal(b"\xff") == f"{file}: file: neither UTF-8 nor CP949 (BAD_VALUE)"
+    assert refusal(b"id\n1\n" + b" " * 1_000_000, kim) == "role admin is needed (FORBIDDEN)"
+    assert refusal(b"id\n1\n", stranger) == "This room does not exist. (ROOM_NOT_FOUND)"
+    assert refusal(b"id\n1\n", "no token").endswith("(UNAUTHORIZED)")
+    too_large = f"{file} has 1,048,577 bytes; a line-up's file has 1,048,576 at most (TOO_LARGE)"
+    assert refusal(b"x" * 1_048_577) == too_large
+    nobody = refusal(b"id\n1\n", url=f"ws://127.0.0.1:{free_port()}/ws")
+    assert nobody.startswith("the server can't be reached: ")
+    assert refusal(b"id\n1\n", url=f"{node.ws_url[:-2]}nowhere/ws").endswith("(UNKNOWN_COMMAND)")
+    file.unlink()
+    missing = run(environment, "import-lineup", "r", str(file), "--url", node.ws_url)
+    assert (missing.returncode, said(missing.stderr)) == (1, [f"c2c: {file} can't be read: No such file or directory"])
+    assert node.request("GET", "/api/rooms/retreat-r", None, {"Authorization": f"Bearer {admin}"})[0] == 404
+    assert run(environment, "import-lineup", "r").returncode == 2
+
+
+async def test_import_lineup_shows_a_bar_to_who_looks_on(
+    environment: dict[str, str], start_node: StartNode, tmp_path: Path
+) -> None:
+    node = start_node()
+    file = tmp_path / "f.csv"
+    file.write_bytes(b"id,name\n" + b"".join(b"%d,%b\n" % (number, b"x" * 150) for number in range(5000)))
+    words = ["import-lineup", "r", str(file), "--url", node.ws_url, "--token", "kim"]
+    with Terminal({**environment, "TERM": "xterm"}, *words) as terminal:
+        await eventually(lambda: terminal.code is not None, 20)
+        shown = terminal.seen()
+        assert terminal.code == 0
+    assert re.search(r"sending .*━.*100%", shown), shown
+    assert "retreat-r: 5,000 rows read, 5,000 added, 0 changed" in shown
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ async def test_a_minted_token_says_what_was_asked_for() -> None:
     full = mint_token(SECRET, "kim", name="Kim", ttl_s=60, rooms=["a", "b*"], admin=True)
     principal = await authenticator.authenticate(full)
     assert (principal.profile.username, principal.admin, principal.rooms) == ("Kim", True, ("a", "b*"))
+    viewer = mint_token(SECRET, "kim", name=None, ttl_s=60, rooms=None, admin=False, viewer=True)
+    roles = [await authenticator.authenticate(token) for token in (full, viewer)]
+    assert [(each.admin, each.viewer) for each in [plain, *roles]] == [(False, False), (True, False), (False, True)]
     nowhere = await authenticator.authenticate(mint_token(SECRET, "kim", name=None, ttl_s=60, rooms=[], admin=False))
     assert nowhere.rooms == ()
 

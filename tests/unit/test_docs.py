@@ -11,6 +11,7 @@ import pytest
 
 from c2c.errors import CloseCode
 from c2c.keys import Keys
+from c2c.lineups import COLUMNS
 from c2c.messages import ERROR_MESSAGES
 from c2c.metrics import Metrics
 from c2c.rooms import default_kinds
@@ -86,9 +87,9 @@ def test_every_metric_has_a_row_with_its_labels() -> None:
 
 def key_names() -> list[str]:
     """Every key and channel that `Keys` can make, with placeholders."""
-    found = []
+    found = [Keys().lineup("<id>", column) for column in (*COLUMNS, "editing")]
     for name, method in inspect.getmembers(Keys(), inspect.ismethod):
-        if not name.startswith("_"):
+        if not name.startswith("_") and name != "lineup":
             names = list(inspect.signature(method).parameters)
             several = {"user_id": "<user>"} if "room_id" in names else {}
             found.append(str(method(*[{**PLACEHOLDERS, **several}[parameter] for parameter in names])))

@@ -6,6 +6,7 @@ import json
 import time
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +16,7 @@ from pydantic_core import to_json
 
 from c2c.events import RESERVED_ROOM_PARTS, EventText, Position, RoomId, Since, UserId, event_text, position_of
 from c2c.keys import Keys
+from c2c.lineups import COLUMNS
 
 _ROOM: TypeAdapter[str] = TypeAdapter(RoomId)
 _USER: TypeAdapter[str] = TypeAdapter(UserId)
@@ -87,7 +89,8 @@ def test_reserved_parts_are_no_room_ids_wherever_they_stand_behind_a_colon(part:
 
 _ROOM_KEYS: list[Callable[[Keys, str], str]] = [
     Keys.room, Keys.members, Keys.leases, Keys.connections, Keys.log, Keys.messages,
-    lambda keys, room_id: keys.dedupe(room_id, "kim", "m:1"),
+    lambda keys, room_id: keys.dedupe(room_id, "kim", "m:1"), lambda keys, room_id: keys.undo(room_id, "kim"),
+    *[partial(Keys.lineup, column=column) for column in (*COLUMNS, "editing")],
 ]  # fmt: skip
 
 

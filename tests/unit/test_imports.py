@@ -14,8 +14,8 @@ from tests.support import ROOT
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("c2c", "errors", "settings", "events", "messages", "limits", "metrics", "tasks"),
     ("codec", "keys", "scripts", "pipeline"),
-    ("users", "store"),
-    ("rooms.base", "rooms.chat", "rooms.presence", "rooms"),
+    ("users", "lineups", "store", "lineup_file"),
+    ("rooms.base", "rooms.chat", "rooms.presence", "rooms.lineup", "rooms"),
     ("outbox", "fanout", "relay", "hub", "signed_in", "leases", "wire", "auth"),
     ("node",),
     (
@@ -24,13 +24,24 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "http",
         "http.envelope",
         "http.health",
+        "http.lineups",
         "http.online",
         "http.pages",
         "http.rooms",
         "http.stream",
     ),
     ("app",),
-    ("embedded", "client_state", "client_link", "client", "terminal", "inspection", "workers", "serving"),
+    (
+        "embedded",
+        "client_state",
+        "client_link",
+        "client",
+        "terminal",
+        "lineup_upload",
+        "inspection",
+        "workers",
+        "serving",
+    ),
     ("cli", "__main__"),
 )
 CLIENT = {"client", "client_link", "client_state"}
