@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ ROOM = f"retreat-{SLUG}"
 PATH = f"/lineup/{SLUG}"
 NAME, NUMBER, MEMOS, FIRST_FIELD = 1, 2, 3, 4
 
+_AXE = Path(__file__).parent.parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 _FAMILY = "김이박최정강조윤장임한오서신권황안송전홍"
 _GIVEN = "민준 서연 도윤 서준 하은 지호 지우 하윤 예준 수아 지민 서현 건우 유나 현우 채원 은우 다은 우진".split()
 
@@ -134,3 +136,18 @@ class Sheet:
 
     async def says(self, text: str) -> None:
         await expect(self.toasts.filter(has_text=text)).to_be_visible()
+
+    async def is_accessible(self, what: str) -> None:
+        """No violation that axe-core knows, and nothing to scroll sideways but the table."""
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(_AXE.read_text(encoding="utf-8"))
+        await self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        result = await self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        found = [
+            f"{what}: {violation['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
+            for violation in result["violations"]
+            for node in violation["nodes"]
+        ]
+        assert found == [], "\n".join(found)
+        wider = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, f"{what}: scrolls sideways by {wider} px"

@@ -16,7 +16,6 @@ from tests.browser.sheet import (
     FIRST_FIELD,
     MEMOS,
     NAME,
-    NUMBER,
     PATH,
     ROOM,
     Sheet,
@@ -91,13 +90,13 @@ async def test_two_people_in_one_cell_see_each_other_and_none_is_overwritten_una
     await lee.shows(3, "2")
     await expect(kim.cell(3).locator("input")).to_have_value("1")
     await kim.keyboard.press("Enter")
-    await expect(kim.cell(3).get_by_role("button", name="Keep mine: 1")).to_be_visible()
+    await expect(kim.cell(3).get_by_role("button", name="Mine 1: keep mine")).to_be_visible()
     assert numbers_in(node)[3] == 2, "nothing is written before somebody decides"
     await kim.says("Somebody else has changed")
     await expect(lee.cell(3).locator(".marks")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("answer", "number"), [("Keep mine: 11", "11"), ("Take theirs: 5", "5")])
+@pytest.mark.parametrize(("answer", "number"), [("Mine 11: keep mine", "11"), ("Theirs 5: take theirs", "5")])
 async def test_a_conflict_is_decided_in_its_cell(
     node: NodeProcess, open_sheet: OpenSheet, answer: str, number: str
 ) -> None:
@@ -123,7 +122,7 @@ async def test_a_conflict_is_still_there_after_a_reload(node: NodeProcess, open_
         await kim.keyboard.press("Enter")
         await expect(kim.cell(2).get_by_role("button")).to_have_count(2)
         await kim.page.reload()
-        await kim.cell(2).get_by_role("button", name="Keep mine: 11").click()
+        await kim.cell(2).get_by_role("button", name="Mine 11: keep mine").click()
         await kim.shows(2, "11")
 
 
@@ -157,6 +156,29 @@ async def test_a_number_that_the_server_refuses_goes_back_to_what_it_was(
     await kim.write(5, "9")
     await kim.says("Not saved")
     await kim.shows(5, "4")
+
+
+async def test_what_was_missed_for_too_long_is_read_anew_and_one_s_own_edit_is_kept(
+    start_node: StartNode, open_sheet: OpenSheet
+) -> None:
+    node, other = start_node(), start_node()
+    import_rows(node, participants(30))
+    kim = await open_sheet(node)
+    async with _lee(other) as lee:
+        node.kill()
+        await kim.person.light_is("connecting")
+        await kim.write(30, "77")
+        for number in range(1, 41):
+            rows = [{"lineupId": row, "gbsNumber": number} for row in range(1, 30)]
+            assert (await lee.ask("update-gbs-numbers", roomId=ROOM, numbers=rows))["t"] == "ack"
+        node.start()
+        await kim.says("The table was loaded anew")
+        await kim.shows(1, "40", within_s=30)
+        await kim.shows(30, "77", within_s=30)
+        assert numbers_in(node)[30] == 77
+        await _number(lee, 1, 41)
+        await kim.shows(1, "41")
+        await expect(kim.group("GBS 40")).to_contain_text("28")
 
 
 # With the keyboard
@@ -233,7 +255,7 @@ async def test_the_keyboard_alone_decides_a_conflict_and_writes_a_memo(
         await keyboard.press("ArrowUp")
         await keyboard.press("Enter")
         await keyboard.press("ArrowRight")
-        await expect(kim.cell(2).get_by_role("button", name="Take theirs: 5")).to_be_focused()
+        await expect(kim.cell(2).get_by_role("button", name="Theirs 5: take theirs")).to_be_focused()
         await keyboard.press("Enter")
         await kim.shows(2, "5")
         await expect(kim.cell(2)).to_be_focused()
@@ -407,16 +429,18 @@ async def test_a_reload_before_the_server_has_answered_loses_and_doubles_nothing
         redis.kill()
         for row in range(1, 9):
             await kim.write(row, str(row * 11))
-        await expect(kim.cell(8).locator(".number")).to_have_text("88")
+        await kim.write(1, "99")
+        await expect(kim.cell(1).locator(".number")).to_have_text("99")
         await kim.page.reload()
         redis.start()
-        for row in range(1, 9):
-            await kim.shows(row, str(row * 11), within_s=60)
-        await eventually(lambda: len(updates_in(node)) >= 8)
+        await kim.shows(1, "99", within_s=60)
+        for row in range(2, 9):
+            await kim.shows(row, str(row * 11))
         await kim.page.reload()
         await kim.shows(8, "88", within_s=30)
         changes = [(event["row"]["lineupId"], event["change"]["after"]) for event in updates_in(node)]
-        assert changes == [(row, row * 11) for row in range(1, 9)]
+        assert sorted(changes) == [(1, 11), (1, 99), *[(row, row * 11) for row in range(2, 9)]]
+        assert changes[-1] == (1, 99)
 
 
 # Memos
@@ -584,7 +608,7 @@ async def test_an_import_reaches_everybody_and_the_table_can_be_had_as_a_file(
     async with kim.page.expect_download() as downloading:
         await kim.button("Download CSV").click()
     download = await downloading.value
-    text = Path(await download.path()).read_text(encoding="utf-8-sig")
+    text = await asyncio.to_thread(Path(await download.path()).read_text, encoding="utf-8-sig")
     assert download.suggested_filename == f"{ROOM}.csv"
     assert text.splitlines()[1].startswith("1,Anna,5,")
     assert len(text.splitlines()) == 32
@@ -667,6 +691,77 @@ async def test_both_languages(node: NodeProcess, open_sheet: OpenSheet) -> None:
     await expect(kim.cell(2)).to_be_focused()
 
 
+@pytest.mark.usefixtures("node_modules")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+async def test_axe_finds_nothing(start_node: StartNode, visit: Visit, scheme: str, locale: str) -> None:
+    node, other = start_node(), start_node()
+    options: dict[str, Any] = {"color_scheme": scheme, "locale": locale, "bypass_csp": True, "reduced_motion": "reduce"}
+    kim = Sheet(await visit(node, PATH, "kim", **options))
+    await expect(kim.page.get_by_role("heading", level=1)).to_be_visible()
+    await kim.is_accessible("no such line-up")
+    import_rows(node, participants(40, gbsNumber=3))
+    async with _lee(other) as lee:
+        for color in ("#fff2a8", "#123456", "#c8ecd2", "#ff0000"):
+            await lee.ask("create-lineup-memo", roomId=ROOM, lineupId=1, memo=f"memo in {color}", color=color)
+        await kim.page.reload()
+        await kim.is_open()
+        await kim.go_to(2)
+        await kim.keyboard.type("5")
+        await lee.ask("user-editing", roomId=ROOM, lineupId=4, field="gbsNumber", editing=True)
+        await expect(kim.cell(4).locator(".marks")).to_be_attached()
+        await kim.is_accessible("somebody edits")
+        await _number(lee, 2, 6)
+        await kim.keyboard.press("Enter")
+        await expect(kim.cell(2).get_by_role("button")).to_have_count(2)
+        await kim.group("3").first.click()
+        for width in (320, 768, 1280):
+            await kim.page.set_viewport_size({"width": width, "height": 700})
+            await kim.is_accessible(f"a conflict, {width} px")
+        await kim.open_memos(1)
+        await kim.box.locator(".memo button").first.click()
+        await kim.box.locator(".memo button").last.click()
+        await kim.is_accessible("memos, one edited, one to be deleted")
+        await kim.keyboard.press("Escape")
+        await kim.keyboard.press("Escape")
+        await kim.page.locator(".tools button").nth(1).click()
+        await expect(kim.box.locator(".change").first).to_be_visible()
+        await kim.is_accessible("history")
+        await kim.keyboard.press("Escape")
+        await kim.page.get_by_role("searchbox").fill("nobody")
+        await expect(kim.page.locator(".grid-empty")).to_be_visible()
+        await kim.is_accessible("nobody found")
+        await kim.page.get_by_role("searchbox").fill("")
+        await kim.page.get_by_role("option").first.click()
+        node.kill()
+        await kim.person.light_is("connecting")
+        await kim.write(3, "8")
+        await expect(kim.cell(3).locator(".number")).to_have_text("8")
+        await kim.is_accessible("without a connection")
+
+
+async def test_on_a_phone_the_names_stay_in_sight(node: NodeProcess, open_sheet: OpenSheet) -> None:
+    kim = await open_sheet(node, viewport={"width": 320, "height": 640}, has_touch=True)
+    await kim.cell(1).tap()
+    await expect(kim.cell(1).locator("input")).to_be_focused()
+    await kim.keyboard.type("6")
+    await kim.keyboard.press("Enter")
+    await kim.shows(1, "6")
+    await expect(kim.cell(1)).to_be_in_viewport(ratio=1)
+    left = await kim.cell(1, NAME).evaluate("cell => cell.getBoundingClientRect().left")
+    await kim.keyboard.press("End")
+    await expect(kim.cell(2, FIRST_FIELD + 1)).to_be_in_viewport(ratio=1)
+    assert await kim.grid.evaluate("grid => grid.scrollLeft") > 100
+    assert await kim.cell(1, NAME).evaluate("cell => cell.getBoundingClientRect().left") == left
+    await kim.keyboard.press("ArrowLeft")
+    await kim.keyboard.press("ArrowLeft")
+    hidden = await kim.cell(2, MEMOS).evaluate("""(cell) => {
+        const name = cell.parentElement.firstElementChild.getBoundingClientRect();
+        return name.right - cell.getBoundingClientRect().left;
+    }""")
+    assert hidden <= 1, "not behind the names"
+
+
 # When the first rows have been painted: a task behind the frame that drew them.
 _FIRST_PAINT = """
     new MutationObserver((_, observer) => {
@@ -712,15 +807,14 @@ _WATCH_FRAMES = """() => {
 async def test_two_thousand_rows_are_quick(start_node: StartNode, visit: Visit) -> None:
     node = start_node()
     import_rows(node, participants(2_000))
+    kim = Sheet(await visit(node, PATH, "kim", init=_FIRST_PAINT))
     firsts = []
-    for _ in range(3):
-        kim = Sheet(await visit(node, PATH, "kim", init=_FIRST_PAINT))
+    while len(firsts) < 3 and min(firsts, default=300) >= 300:
+        if firsts:
+            await kim.page.reload()
         painted_at = await eventually(lambda: kim.page.evaluate("window.paintedAt"))
         joined_at = await kim.page.evaluate("performance.getEntriesByName('c2c:joined')[0].startTime")
         firsts.append(painted_at - joined_at)
-        if firsts[-1] < 300:
-            break
-        await kim.page.close()
     print(f"first paint {firsts} ms after joined")
     assert min(firsts) < 300
 

@@ -9,6 +9,7 @@
  */
 
 import { COLOR, Overlays } from './overlay.js';
+import { isNumber, numbersOf, Sights } from './sights.js';
 import { nameOf, newMemoId } from './table.js';
 
 /** @typedef {import('../c2c.js').C2CError} C2CError */
@@ -19,7 +20,7 @@ import { nameOf, newMemoId } from './table.js';
 /** @typedef {import('./table.js').Table} Table */
 /** @typedef {import('../c2c.js').Room} Room */
 /** @typedef {Pick<Room, 'send' | 'retry' | 'discard' | 'pending' | 'on'>} Sender what is needed of a room */
-/** @typedef {{lineupId: number, gbsNumber: number | null}} NumberOfRow */
+/** @typedef {import('./sights.js').NumberOfRow} NumberOfRow */
 /** @typedef {import('./overlay.js').Overlay} Overlay */
 /** @typedef {import('./overlay.js').Lost} Lost */
 /**
@@ -31,11 +32,9 @@ import { nameOf, newMemoId } from './table.js';
  * @property {(id: string, stale: Row[], all: NumberOfRow[]) => void} refusedPaste some rows were changed meanwhile
  * @property {(id: number, lost: boolean) => void} conflict somebody has changed the same cell; `lost`: a memo
  */
-/** @typedef {{base?: Map<number, number | null>, memo?: string, lineupId?: number}} Sight what the author of an edit saw */
+/** @typedef {import('./sights.js').Sight} Sight */
 
 export class Edits {
-  /** @type {Map<string, Sight>} by command id */
-  #sights = new Map();
 
   /**
    * @param {Sender} room
@@ -46,6 +45,7 @@ export class Edits {
     this.room = room;
     this.table = table;
     this.hooks = hooks;
+    this.sights = new Sights(room);
     this.overlays = new Overlays(table, (command) => this.#rowOf(command));
     room.on('pending', () => this.update());
     this.update();
@@ -65,16 +65,17 @@ export class Edits {
     if (!row || (!conflict && gbsNumber === this.overlays.numberOf(lineupId))) return;
     if (conflict) this.room.discard(conflict.id);
     const ifVersion = row.gbsNumber === base ? row.version : seen;
-    const sight = { base: new Map([[lineupId, base]]) };
-    this.#send({ t: 'update-gbs-number', lineupId, gbsNumber, ifVersion }, sight);
+    const numbers = new Map([[lineupId, this.sights.numbers(lineupId, base)]]);
+    this.#send({ t: 'update-gbs-number', lineupId, gbsNumber, ifVersion }, { numbers });
   }
 
   /** @param {NumberOfRow[]} numbers */
   setNumbers(numbers) {
     const changed = numbers.filter(({ lineupId, gbsNumber }) => this.overlays.numberOf(lineupId) !== gbsNumber);
     if (!changed.length) return;
-    const base = new Map(changed.map(({ lineupId }) => [lineupId, this.overlays.numberOf(lineupId)]));
-    this.#send({ t: 'update-gbs-numbers', numbers: this.#asSeen(changed) }, { base });
+    for (const { lineupId } of changed) this.takeTheirs(lineupId); // what was in question is written over
+    const seen = new Map(changed.map(({ lineupId }) => [lineupId, this.sights.numbers(lineupId, this.overlays.numberOf(lineupId))]));
+    this.#send({ t: 'update-gbs-numbers', numbers: this.#asSeen(changed) }, { numbers: seen });
   }
 
   /** @param {number} lineupId @param {string} memo @param {string} color @param {string} [memoId] */
@@ -93,13 +94,13 @@ export class Edits {
     const row = this.table.rows.get(lineupId);
     const now = row?.memos.find(({ memoId }) => memoId === before.memoId);
     const ifVersion = row && now?.memo === before.memo ? row.version : seen;
-    this.#send({ t: 'update-lineup-memo', memoId: before.memoId, memo, color, ifVersion }, { lineupId, memo: before.memo });
+    this.#send({ t: 'update-lineup-memo', memoId: before.memoId, memo, color, ifVersion }, { lineupId, memos: this.sights.texts(before.memoId, before.memo) });
   }
 
   /** @param {number} lineupId @param {Memo} memo as the person saw it who said yes */
   deleteMemo(lineupId, memo) {
     const ifVersion = this.table.rows.get(lineupId)?.version;
-    this.#send({ t: 'delete-lineup-memo', memoId: memo.memoId, ifVersion }, { lineupId, memo: memo.memo });
+    this.#send({ t: 'delete-lineup-memo', memoId: memo.memoId, ifVersion }, { lineupId, memos: this.sights.texts(memo.memoId, memo.memo) });
   }
 
   undo() {
@@ -132,8 +133,7 @@ export class Edits {
   pasteAnyway(id) {
     const command = this.room.pending.find((pending) => pending.id === id)?.command;
     this.room.discard(id);
-    const numbers = /** @type {NumberOfRow[]} */ (command?.numbers ?? []);
-    this.setNumbers(numbers.map(({ lineupId, gbsNumber }) => ({ lineupId, gbsNumber })));
+    if (command) this.setNumbers(numbersOf(command).map(({ lineupId, gbsNumber }) => ({ lineupId, gbsNumber })));
   }
 
   // What comes of it
@@ -151,7 +151,7 @@ export class Edits {
   #send(command, sight) {
     // Nobody can have been told its id yet: the SDK makes it while it sends.
     const id = newMemoId(0).slice(2);
-    this.#sights.set(id, sight);
+    this.sights.set(id, sight);
     this.#follow(this.room.send({ ...command, id }), { ...command, id });
   }
 
@@ -165,7 +165,7 @@ export class Edits {
 
   /** @param {Command & {id: string}} command @param {import('../c2c.js').Answer} answer */
   #taken(command, { row, rows }) {
-    this.#sights.delete(command.id);
+    this.sights.delete(command.id);
     const given = Array.isArray(rows) ? rows : [row];
     const ids = given.map((each) => Number(each?.lineupId)).filter((id) => this.table.rows.has(id));
     this.table.take(given);
@@ -184,7 +184,7 @@ export class Edits {
     this.hooks.changed(this.table.take(rows));
     if (code === 'CONFLICT' && this.#conflict(command, rows)) return;
     if (code === 'MEMO_NOT_FOUND' && command.t === 'update-lineup-memo') return this.#lost(command);
-    this.#sights.delete(command.id);
+    this.sights.delete(command.id);
     this.room.discard(command.id);
     if (code === 'MEMO_NOT_FOUND') return; // to be deleted, and gone already
     if (command.t === 'undo-lineup') return this.#notUndone(error, rows);
@@ -193,37 +193,48 @@ export class Edits {
 
   /** @param {Command & {id: string}} command @param {Row[]} rows @returns {boolean} whether it is being dealt with */
   #conflict(command, rows) {
-    const sight = this.#sights.get(command.id) ?? {};
-    if (command.t === 'update-gbs-number' || command.t === 'update-gbs-numbers') {
-      const wanted = /** @type {NumberOfRow[]} */ (command.numbers ?? [command]);
-      const mine = new Map(wanted.map(({ lineupId, gbsNumber }) => [lineupId, gbsNumber]));
-      const stale = rows.filter(({ lineupId, gbsNumber }) => gbsNumber !== sight.base?.get(lineupId) && gbsNumber !== mine.get(lineupId));
-      if (!stale.length && rows.length) return this.#again(command, sight);
-      if (command.t === 'update-gbs-number') this.hooks.conflict(wanted[0].lineupId, false);
-      else this.hooks.refusedPaste(command.id, stale, wanted);
-      return true;
-    }
-    const memo = rows[0]?.memos.find(({ memoId }) => memoId === command.memoId);
-    if (memo && memo.memo === sight.memo) return this.#again(command, sight);
-    if (command.t === 'update-lineup-memo') {
-      this.#lost(command);
-      return true;
-    }
-    if (command.t !== 'delete-lineup-memo') return false;
-    this.room.discard(command.id);
-    this.hooks.say('lineup.notDeleted', { name: nameOf(rows[0]), by: rows[0]?.updatedBy ?? '' });
+    const sight = this.sights.of(command.id);
+    if (isNumber(command)) this.#numberConflict(command, sight, rows);
+    else if (command.t === 'update-lineup-memo' || command.t === 'delete-lineup-memo') this.#memoConflict(command, sight, rows);
+    else return false;
     return true;
   }
 
-  /** Somebody has changed another cell of the row: the same, with the version as it is now. @param {Command & {id: string}} command @param {Sight} sight */
-  #again({ id, ...command }, sight) {
+  /** @param {Command & {id: string}} command @param {Sight} sight @param {Row[]} rows */
+  #numberConflict(command, sight, rows) {
+    const wanted = numbersOf(command).filter(({ lineupId }) => !this.sights.isOvertaken(command.id, lineupId));
+    const mine = new Map(wanted.map(({ lineupId, gbsNumber }) => [lineupId, gbsNumber]));
+    const stale = rows.filter(({ lineupId, gbsNumber }) => {
+      return mine.has(lineupId) && gbsNumber !== mine.get(lineupId) && !sight.numbers?.get(lineupId)?.has(gbsNumber);
+    });
+    if (!stale.length && rows.length) return this.#again(command, sight, [...mine.keys()]);
+    if (command.t === 'update-gbs-number') this.hooks.conflict(wanted[0].lineupId, false);
+    else this.hooks.refusedPaste(command.id, stale, wanted);
+  }
+
+  /** @param {Command & {id: string}} command @param {Sight} sight @param {Row[]} rows */
+  #memoConflict(command, sight, rows) {
+    const memo = rows[0]?.memos.find(({ memoId }) => memoId === command.memoId);
+    const later = this.sights.after(command.id).some((each) => each.memoId === command.memoId);
+    if (memo && sight.memos?.has(memo.memo)) return this.#again(command, sight, later ? [] : [rows[0].lineupId]);
+    if (command.t === 'update-lineup-memo') return this.#lost(command);
+    this.room.discard(command.id);
+    this.hooks.say('lineup.notDeleted', { name: nameOf(rows[0]), by: rows[0]?.updatedBy ?? '' });
+  }
+
+  /**
+   * Somebody has changed another cell of the row: the same, with the version as it is now.
+   * @param {Command & {id: string}} command
+   * @param {Sight} sight
+   * @param {number[]} ids the rows in which no later edit of one's own writes the same cell
+   */
+  #again({ id, ...command }, sight, ids) {
     this.room.discard(id);
-    this.#sights.delete(id);
-    const { numbers, lineupId } = command;
-    const row = this.table.rows.get(Number(lineupId)) ?? this.table.rows.get(sight.lineupId ?? NaN);
-    if (Array.isArray(numbers)) this.#send({ ...command, numbers: this.#asSeen(numbers) }, sight);
-    else this.#send({ ...command, ifVersion: row?.version }, sight);
-    return true;
+    this.sights.delete(id);
+    if (!ids.length) return;
+    const numbers = numbersOf(command).filter(({ lineupId }) => ids.includes(lineupId));
+    if (command.t === 'update-gbs-numbers') this.#send({ ...command, numbers: this.#asSeen(numbers) }, sight);
+    else this.#send({ ...command, ifVersion: this.table.rows.get(ids[0])?.version }, sight);
   }
 
   /** @param {Command & {id: string}} command */
@@ -245,7 +256,7 @@ export class Edits {
 
   /** @param {Command} command @returns {Row | undefined} */
   #rowOf({ id, lineupId, memoId }) {
-    const known = this.#sights.get(id ?? '')?.lineupId ?? lineupId;
+    const known = this.sights.of(id ?? '').lineupId ?? lineupId;
     return typeof known === 'number' ? this.table.rows.get(known) : this.table.rowOf(String(memoId));
   }
 
@@ -257,11 +268,10 @@ export class Edits {
 
   /** What an earlier page has left is followed from now on. @param {Pending} pending */
   #adopt({ id, command, state, code }) {
-    if (this.#sights.has(id)) return;
-    this.#sights.set(id, {});
+    if (!this.sights.adopt(id, command)) return;
     // Of one that is on its way, this only asks to be told.
     if (state === 'sending') this.#follow(this.room.retry(id), command);
     else if (code !== 'CONFLICT' && code !== 'MEMO_NOT_FOUND') queueMicrotask(() => this.room.discard(id));
-    else if (command.t === 'update-gbs-numbers') queueMicrotask(() => this.hooks.refusedPaste(id, [], /** @type {any} */ (command.numbers)));
+    else if (command.t === 'update-gbs-numbers') queueMicrotask(() => this.hooks.refusedPaste(id, [], numbersOf(command)));
   }
 }

@@ -53,9 +53,9 @@ export async function download(roomId, me) {
  * @param {() => void} done
  */
 export function importButton(roomId, me, done) {
-  const input = h('input', { type: 'file', accept: '.csv,.json,text/csv,application/json', class: 'unseen', tabindex: -1, tLabel: 'lineup.import' });
+  const input = h('input', { type: 'file', accept: '.csv,.json,text/csv,application/json', hidden: true, tLabel: 'lineup.import' });
   const words = h('span', { t: 'lineup.import' });
-  const button = h('button', { type: 'button', onclick: () => input.click() }, icon('up'), words);
+  const button = h('button', { type: 'button', tTitle: 'lineup.import', onclick: () => input.click() }, icon('up'), words);
   input.addEventListener('change', async () => {
     const [file] = input.files ?? [];
     if (!file) return;

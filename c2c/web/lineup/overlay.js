@@ -3,12 +3,14 @@
  * @module
  */
 
+import { isNumber, numbersOf } from './sights.js';
+
 /** @typedef {import('../c2c.js').Command} Command */
 /** @typedef {import('../c2c.js').Pending} Pending */
 /** @typedef {import('./table.js').Memo} Memo */
 /** @typedef {import('./table.js').Row} Row */
 /** @typedef {import('./table.js').Table} Table */
-/** @typedef {import('./edits.js').NumberOfRow} NumberOfRow */
+/** @typedef {import('./sights.js').NumberOfRow} NumberOfRow */
 /** @typedef {Memo & {pending?: boolean}} ShownMemo */
 /** @typedef {{id: string, memoId: string, memo: string, color?: string, gone: boolean}} Lost a memo's text that was not taken: the memo is gone, or was changed */
 /**

@@ -21,7 +21,7 @@ const SEARCH_MS = 120;
 export function toolbar(roomId, me, slug, role, actions) {
   const heading = h('h1', {}, t('lineup.title', { slug }));
   const count = h('p', { class: 'hint count' });
-  const search = h('input', { type: 'search', tLabel: 'lineup.search', tPlaceholder: 'lineup.search', autocomplete: 'off' });
+  const search = h('input', { type: 'search', tLabel: 'lineup.search', tPlaceholder: 'lineup.find', tTitle: 'lineup.search', autocomplete: 'off' });
   let timer = 0;
   search.addEventListener('input', () => {
     clearTimeout(timer);
