@@ -134,8 +134,8 @@ class Sheet:
         await self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
         await self.keyboard.press("Control+v")
 
-    async def says(self, text: str) -> None:
-        await expect(self.toasts.filter(has_text=text)).to_be_visible()
+    async def says(self, text: str, within_s: float = 10) -> None:
+        await expect(self.toasts.filter(has_text=text)).to_be_visible(timeout=within_s * 1000)
 
     async def is_accessible(self, what: str) -> None:
         """No violation that axe-core knows, and nothing to scroll sideways but the table."""
