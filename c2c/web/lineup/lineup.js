@@ -153,7 +153,7 @@ export class LineupTable {
    */
   async #read(after) {
     const turn = ++this.#reading;
-    const address = `${lineupsOf(this.room.roomId)}?after=${Math.min(after, this.table.whole ? after : Number(this.room.state.next))}`;
+    const address = `${lineupsOf(this.room.roomId)}?after=${after}`;
     while (turn === this.#reading) {
       try {
         const answer = await fetch(address, { headers: authorization(this.me) });

@@ -6,7 +6,7 @@
 import { h } from '../shell/dom.js';
 import { readNumber } from './paste.js';
 
-/** @typedef {'stay' | 'down' | 'up' | 'right' | 'left' | 'nowhere'} Then where the focus goes; `nowhere`: it has gone already */
+/** @typedef {'down' | 'up' | 'right' | 'left' | 'nowhere'} Then where the focus goes; `nowhere`: it has gone already */
 /**
  * @typedef {object} NumberActions
  * @property {(number: number | null, then: Then) => void} commit

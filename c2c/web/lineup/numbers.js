@@ -68,7 +68,7 @@ export class Numbers {
       commit: (number, then) => {
         done();
         if (number !== base) edits.setNumber(lineupId, number, base, seen);
-        if (then !== 'nowhere' && then !== 'stay') grid.navigation.move(then);
+        if (then !== 'nowhere') grid.navigation.move(then);
       },
     });
   }
