@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -71,7 +71,7 @@ class SignedIn:
         self._lease_slots = max(1, int(settings.presence_renew_interval_s / tick_s))
         rounds = max(1, int(settings.presence_ttl_s / _RENEWALS_PER_TTL / tick_s / self._lease_slots))
         self._slots: list[dict[str, _LocalUser]] = [{} for _ in range(self._lease_slots * rounds)]
-        self._all_anew = True
+        self._all_anew = False
 
     async def start(self) -> None:
         """See that the room is there. While Redis is away, `renew` does it later."""
@@ -119,6 +119,8 @@ class SignedIn:
                 user.rooms.remove((connection_id, room_id))
             user.rooms.append((connection_id, room_id))
             self._soon(Change("place", user_id, "", room_id))
+            if user.status not in ("", "online"):  # who has just heard of a newcomer takes them for online
+                self._tell_rooms(user, {room_id})
 
     def left(self, user_id: str, connection_id: str, room_id: str) -> None:
         """A connection has left a room."""
@@ -275,14 +277,14 @@ class SignedIn:
             return
         former, user.status = user.status, status
         if former:
-            self._tell_rooms(user)
+            self._tell_rooms(user, {room_id for _, room_id in user.rooms})
 
-    def _tell_rooms(self, user: _LocalUser) -> None:
-        """Tell the rooms of a user of their status. Not logged: it is worth nothing a moment later."""
+    def _tell_rooms(self, user: _LocalUser, room_ids: Iterable[str]) -> None:
+        """Tell rooms of a user of their status. Not logged: it is worth nothing a moment later."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         profile = user.profile
         shown = {"userId": profile.user_id, "username": profile.username, "status": user.status, "lastSeen": now}
-        for room_id in {room_id for _, room_id in user.rooms}:
+        for room_id in room_ids:
             event = to_json({"roomId": room_id, "t": "user:status", **shown})
             self._spawn(_ignore_errors(self._store.publish(self._keys.channel(room_id), event)))
 

@@ -112,6 +112,7 @@ class Users:
         self._grace_ms = round(settings.grace_s * 1000)
         self._ttl_ms = round(settings.presence_ttl_s * 1000)
         self._session_ttl_ms = round(settings.session_ttl_s * 1000)
+        self.session_ttl_s = settings.session_ttl_s
 
     # Everybody who is signed in
 

@@ -175,8 +175,10 @@ local function presence_tell(k, channel, now_ms, head, quiet, pace, batch)
   if redis.call('ZCARD', k.changed) == 0 then
     return -1
   end
-  local big = count > quiet
-  local due = tonumber(redis.call('HGET', k.room, 'toldAt') or '0') + pace
+  local told = redis.call('HMGET', k.room, 'toldAt', 'crowded')
+  -- A crowd is one until all of its leaving has been told: else those who are left would hear of each one's.
+  local big = count > quiet or told[2] == '1'
+  local due = tonumber(told[1] or '0') + pace
   if big and due > now_ms and due <= now_ms + pace then
     return due - now_ms
   end
@@ -198,8 +200,10 @@ local function presence_tell(k, channel, now_ms, head, quiet, pace, batch)
       redis.call('HDEL', k.profiles, user)
     end
   end
-  redis.call('HSET', k.room, 'toldAt', string.format('%d', now_ms))
-  if redis.call('ZCARD', k.changed) == 0 then
+  local left = redis.call('ZCARD', k.changed)
+  local crowded = big and (count > quiet or left > 0)
+  redis.call('HSET', k.room, 'toldAt', string.format('%d', now_ms), 'crowded', crowded and '1' or '0')
+  if left == 0 then
     return -1
   end
   return big and pace or 0
