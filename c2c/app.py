@@ -6,6 +6,7 @@ import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 import uvicorn
@@ -53,7 +54,12 @@ class Application(Starlette):
 def _for_this_machine(scope: Scope) -> bool:
     """Whether the Host is a loopback name. A page may point its own name to this machine (DNS rebinding), and then its
     requests come from here, but not with our name."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    return _names_this_machine(next((value for name, value in scope["headers"] if name == b"host"), b""))
+
+
+@lru_cache(maxsize=64)
+def _names_this_machine(host_header: bytes) -> bool:
+    host = host_header.decode("latin-1")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return is_loopback(name.strip("[]"))
 

@@ -62,8 +62,8 @@ class Session:
         self._bad_frames = SlidingCount(_BAD_FRAMES, _WINDOW_S)
         self._refusals = SlidingCount(_FLOOD_REFUSALS, _WINDOW_S)
         self._sending: asyncio.Task[None] | None = None
-        names = {codec.name for codec in node.codecs}
-        self._subprotocol = next((name for name in websocket.scope["subprotocols"] if name in names), None)
+        offered = websocket.scope["subprotocols"]
+        self._subprotocol = next((name for name in offered if (name, Framing.WIRE) in node.encodings), None)
         self._wire = cast(Wire | None, (websocket.scope.get("extensions") or {}).get(EXTENSION))
         self._connection = Connection(node)
         self._connection.outbox = self._make_outbox(self._subprotocol or SUBPROTOCOL_JSON)
