@@ -98,7 +98,7 @@ class NodeServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, node: Node) -> None:
         super().__init__(config)
         self._node = node
-        self._keepalive = Keepalive(_PING_S)
+        self._keepalive = Keepalive(config.ws_ping_interval or _PING_S)
         self.server_state = ServerState(self._keepalive)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -126,7 +126,6 @@ def create_server(settings: Settings) -> NodeServer:
         ws=WireProtocol,
         ws_max_size=settings.max_frame_bytes,
         ws_ping_interval=_PING_S,
-        ws_ping_timeout=_PING_S,
         backlog=4096,
         access_log=False,
         log_config=None,

@@ -176,6 +176,18 @@ async def test_messages_come_in_order_whether_one_by_one_or_together() -> None:
         await eventually(lambda: served.texts == [str(n) for n in range(520)])
 
 
+@pytest.mark.parametrize("last", [b"\x80", b"\x00"], ids=["the last", "and more to come"])
+async def test_a_message_has_1000_fragments_and_one_more_closes_with_1009(last: bytes) -> None:
+    empty, no_mask = b"\x00\x80" + bytes(4), b"\x80" + bytes(4)
+    async with serve(interval_s=10) as served, raw(served) as (reader, writer):
+        writer.write(text_frame(b"a").replace(b"\x81", b"\x01", 1) + empty * 998 + b"\x80" + no_mask)
+        await eventually(lambda: served.texts == ["a"])
+        writer.write(text_frame(b"b").replace(b"\x81", b"\x01", 1) + empty * 999 + last + no_mask)
+        assert (await reader.readexactly(4))[2:] == (1009).to_bytes(2)
+        await eventually(lambda: served.ends == [1009])
+        assert served.texts == ["a"]
+
+
 async def test_while_nobody_reads_the_client_is_not_read_either_and_nothing_is_lost() -> None:
     message = "x" * 60_000
     async with serve(interval_s=10) as served, served.connect() as client:
@@ -235,6 +247,20 @@ async def test_our_close_code_reaches_the_client_behind_what_was_written() -> No
             await client.recv()
         assert (closed.value.rcvd and closed.value.rcvd.code) == 4400
         await eventually(lambda: served.ends == [4400])
+
+
+async def test_the_answer_to_our_close_is_read_though_messages_wait() -> None:
+    async with serve(interval_s=10) as served, raw(served) as (reader, writer):
+        served.reading.clear()
+        writer.write(text_frame(b"0"))
+        await eventually(lambda: served.texts == ["0"])
+        writer.write(text_frame(b"1"))
+        await eventually(lambda: served.wires[0]._paused)
+        served.wires[0].close(4400, "")
+        assert await reader.readexactly(4) == b"\x88\x02" + (4400).to_bytes(2)
+        writer.write(b"\x88\x82" + bytes(4) + (4400).to_bytes(2))
+        async with asyncio.timeout(5):  # without the answer it would be cut after ten
+            assert await reader.read() == b""
 
 
 async def test_a_server_that_stops_says_1012() -> None:
