@@ -28,6 +28,7 @@ from c2c.outbox import Encoding
 
 log = logging.getLogger("c2c.wire")
 _quiet = logging.getLogger("c2c.wire.frames")
+_quiet.setLevel(logging.WARNING)  # websockets logs whole frames at DEBUG, and frames hold tokens
 
 EXTENSION: Final = "c2c.wire"
 _CLOSE_TIMEOUT_S: Final = 10.0
