@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol, cast
 import uvicorn.server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol as FrameProtocol
+from websockets.protocol import Side
 
 from c2c.errors import CloseCode
 from c2c.handshake import BadHandshake, Headers, accept_key, refusal, switching_protocols, websocket_scope
@@ -103,8 +103,7 @@ class WireProtocol(asyncio.Protocol):
         self._loop = loop
         self.write = transport.write
         self._on_overflow: Callable[[], None] | None = None
-        # The handshake is ours.
-        self._frames = ServerProtocol(state=State.OPEN, max_size=max_size, logger=_quiet)
+        self._frames = FrameProtocol(Side.SERVER, max_size=max_size, logger=_quiet)
         self._fragments: list[bytes] = []
         self._text = False
         self._messages: deque[dict[str, Any]] = deque()
