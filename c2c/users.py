@@ -55,14 +55,12 @@ class Change:
 class Told:
     """What a call about signed-in users found.
 
-    `tell_in_ms`: until more can be told of what has changed, None = all has been told. `next_end_ms`: until the next
-    connection's deadline, None = there is none. `went`: users whose last connection ended. `gone`: own leases that had
-    been swept.
+    `tell_in_ms`: until more can be told of what has changed, None = all has been told. `went`: users whose last
+    connection ended. `gone`: own leases that had been swept.
     """
 
     position: Position
     tell_in_ms: int | None
-    next_end_ms: int | None
     went: list[str]
     gone: list[str]
 
@@ -274,11 +272,10 @@ class Users:
 
     def _read_told(self, reply: Any) -> Told:
         _require_room(reply)
-        epoch, seq, tell_in_ms, next_end_ms, went, *gone = reply[1:]
+        epoch, seq, tell_in_ms, went, *gone = reply[1:]
         told = Told(
             Position(epoch.decode(), seq),
             None if tell_in_ms < 0 else tell_in_ms,
-            None if next_end_ms < 0 else next_end_ms,
             [user.decode() for user in went],
             [lease.decode() for lease in gone[0]] if gone else [],
         )

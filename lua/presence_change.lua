@@ -32,7 +32,7 @@
 --                  status  status, ''
 --                  place   room entered or '', the room left or ''
 -- RETURNS
---   {'OK', epoch, seq, ms until more can be told or -1, ms until the next connection's deadline or -1,
+--   {'OK', epoch, seq, ms until more can be told or -1,
 --    {user who went with their last connection, …}} | {'ROOM_NOT_FOUND'}
 -- EVENTS
 --   `user:status` for what has changed, at the pace of the room
@@ -140,4 +140,4 @@ end
 
 local wait = presence_tell(k, channel, now_ms, head, quiet, pace, batch)
 local place = redis.call('HMGET', k.room, 'epoch', 'seq')
-return {'OK', place[1], tonumber(place[2]), wait, presence_next_end(k, now_ms), went}
+return {'OK', place[1], tonumber(place[2]), wait, went}

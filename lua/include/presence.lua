@@ -208,9 +208,3 @@ local function presence_tell(k, channel, now_ms, head, quiet, pace, batch)
   end
   return big and pace or 0
 end
-
--- The ms until the next connection's deadline, -1 = there is none.
-local function presence_next_end(k, now_ms)
-  local first = redis.call('ZRANGE', k.signed_in, 0, 0, 'WITHSCORES')
-  return first[2] and math.max(0, tonumber(first[2]) - now_ms) or -1
-end
