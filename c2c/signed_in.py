@@ -170,7 +170,7 @@ class SignedIn:
     async def _carry_out(self, waiting: Sequence[_Arrival | Change]) -> None:
         arrivals = [item.profile for item in waiting if isinstance(item, _Arrival)]
         places = [(item.user_id, item.first) for item in waiting if isinstance(item, Change) and item.what == "place"]
-        touched = self._users.touch([(profile, "") for profile in arrivals])
+        touched = self._users.touch([(profile, "") for profile in arrivals], self._known(arrivals))
         statuses = iter([status for reply in touched for status in await reply])
         announced = {}
         changes = []
@@ -239,7 +239,9 @@ class SignedIn:
         if self._all_anew:
             self._everybody_anew()
         due = list(self._slots[tick % len(self._slots)].values())
-        touched = self._users.touch([(user.profile, "") for user in due])
+        touched = self._users.touch(
+            [(user.profile, "") for user in due], {user.profile.user_id: user.status for user in due}
+        )
         statuses = [status for reply in touched for status in await reply]
         for user, status in zip(due, statuses, strict=True):
             self._know(user.profile.user_id, status)
@@ -287,6 +289,11 @@ class SignedIn:
         for room_id in room_ids:
             event = to_json({"roomId": room_id, "t": "user:status", **shown})
             self._spawn(_ignore_errors(self._store.publish(self._keys.channel(room_id), event)))
+
+    def _known(self, profiles: Iterable[Profile]) -> dict[str, str]:
+        """The statuses of users who were here already."""
+        users = [self._get(profile.user_id) for profile in profiles]
+        return {user.profile.user_id: user.status for user in users if user is not None}
 
     def _slot(self, user_id: str) -> dict[str, _LocalUser]:
         return self._slots[zlib.crc32(user_id.encode()) % len(self._slots)]

@@ -197,13 +197,18 @@ class Users:
 
     # Each user's own keys
 
-    def touch(self, arrivals: Sequence[tuple[Profile, str]]) -> list[Reply[list[str]]]:
-        """Say that users are here; with each, the room that they just entered, or ''. Replies have the statuses that
-        they chose, in the same order. 1 round trip, O(users); in a Cluster each user is a call of their own."""
-        size = 1 if self._keys.cluster else _BATCH
-        return [self._touch(arrivals[start : start + size]) for start in range(0, len(arrivals), size)]
+    def touch(
+        self, arrivals: Sequence[tuple[Profile, str]], known: Mapping[str, str] | None = None
+    ) -> list[Reply[list[str]]]:
+        """Say that users are here; with each, the room that they just entered, or ''.
 
-    def _touch(self, arrivals: Sequence[tuple[Profile, str]]) -> Reply[list[str]]:
+        `known`: user id → the status they had, for a Redis that has forgotten it. Replies have the statuses that they
+        chose, in the same order. 1 round trip, O(users); in a Cluster each user is a call of their own.
+        """
+        size = 1 if self._keys.cluster else _BATCH
+        return [self._touch(arrivals[start : start + size], known or {}) for start in range(0, len(arrivals), size)]
+
+    def _touch(self, arrivals: Sequence[tuple[Profile, str]], known: Mapping[str, str]) -> Reply[list[str]]:
         return self._pipeline.script(
             self._scripts["users_touch"],
             {},
@@ -214,7 +219,11 @@ class Users:
                 "node": self._settings.node_id,
             },
             lambda reply: [status.decode() for status in reply[1]],
-            [word for profile, room_id in arrivals for word in (profile.username, profile.avatar, room_id)],
+            [
+                word
+                for profile, room_id in arrivals
+                for word in (profile.username, profile.avatar, room_id, known.get(profile.user_id, ""))
+            ],
             [key for profile, _ in arrivals for key in self._user_keys(profile.user_id).values()],
         )
 

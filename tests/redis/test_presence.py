@@ -972,6 +972,16 @@ async def test_entering_a_room_is_noted_and_a_renewal_does_not_change_it(world: 
     assert (session["roomId"], session["joinedAt"], session["lastSeen"]) == ("r", str(NOW_MS), str(NOW_MS + 5000))
 
 
+async def test_what_a_node_knows_of_a_status_counts_only_where_redis_has_forgotten_it(world: World) -> None:
+    known = {"kim": "offline", "홍": "busy"}
+    (reply,) = world.store.users.touch([(KIM, ""), (LEE, "")], known)
+    assert await reply == ["offline", "busy"]
+    assert world.redis.get("user:kim:presence") == "offline"
+    await world.store.users.choose("kim", "online")
+    (reply,) = world.store.users.touch([(KIM, "")], known)
+    assert await reply == ["online"]
+
+
 async def test_many_users_are_touched_in_calls_of_five_hundred_and_each_gets_their_own(world: World) -> None:
     people = crowd(1001)
     await world.store.users.choose(people[500].user_id, "busy")

@@ -20,7 +20,7 @@ from c2c.scripts import Script
 from c2c.settings import Settings
 from c2c.signed_in import SignedIn
 from c2c.store import Store
-from c2c.users import Profile, Told
+from c2c.users import Change, Profile, Told
 from tests.redis.world import KIM, LEE, NOW_MS, connect
 from tests.support import eventually
 
@@ -472,6 +472,19 @@ async def test_a_lost_room_is_opened_again_by_a_renewal_and_everybody_is_there_a
     await other.settled()
     assert told is not None
     assert await node.seen("홍") == ("online", None, 1)
+
+
+async def test_a_redis_that_lost_everything_does_not_show_who_was_hidden(node: Node) -> None:
+    await asyncio.gather(node.signed_in.arrive(KIM, "c1"), node.signed_in.arrive(LEE, "c1"))
+    await node.store.users.change(HOME, [Change("status", "kim", "", "offline")])
+    await node.store.users.choose("kim", "offline")
+    node.redis.flushall()
+    node.heard()
+    assert await node.ticks() is None
+    await node.settled()
+    assert await node.seen("홍") == ("online", None, 1)
+    assert await node.seen("kim") == ("offline", None, 0)
+    assert "kim" not in {event["userId"] for event in node.heard()}
 
 
 async def test_a_node_that_started_without_redis_announces_everybody(port: int) -> None:
