@@ -75,9 +75,9 @@ class Node:
             return ServiceUnavailable(reason="full", retryAfterMs=1000)
         return None
 
-    def call(self, room_id: str, sender: Profile, member: str | None = None) -> Call:
+    def call(self, room_id: str, sender: Profile, member: str | None = None, connection_id: str = "") -> Call:
         """A command's way to a kind."""
-        return Call(self.store, self.keys, room_id, sender, member)
+        return Call(self.store, self.keys, room_id, sender, member, connection_id)
 
     def enter(self, connection: OpenConnection) -> None:
         """A connection was accepted."""

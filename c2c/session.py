@@ -249,7 +249,10 @@ class Session:
             raise UnknownCommand()
         if command.roomId not in (None, kind.home):
             raise BadValue(field="roomId", reason=f"there is only {kind.home}")
-        return await kind.handle(self._node.call(kind.home, self._connection.profile), command)
+        connection = self._connection
+        profile = connection.profile
+        await connection.be_signed_in()
+        return await kind.handle(self._node.call(kind.home, profile, None, connection.connection_id), command)
 
     # Answers
 

@@ -39,7 +39,7 @@ class Profile:
 class Change:
     """Something that a node knows of a user; `lua/presence_change.lua` says what the values mean."""
 
-    what: Literal["arrive", "leave", "drop", "status", "place"]
+    what: Literal["arrive", "leave", "drop", "status", "idle", "place"]
     user_id: str
     connection_id: str = ""
     first: str = ""
@@ -55,12 +55,13 @@ class Change:
 class Told:
     """What a call about signed-in users found.
 
-    `tell_in_ms`: until more can be told of what has changed, None = all has been told. `went`: users whose last
-    connection ended. `gone`: own leases that had been swept.
+    `tell_in_ms`: until more can be told of what has changed, None = all has been told. `statuses`: of users whose
+    status has changed. `went`: users whose last connection ended. `gone`: own leases that had been swept.
     """
 
     position: Position
     tell_in_ms: int | None
+    statuses: dict[str, str]
     went: list[str]
     gone: list[str]
 
@@ -95,7 +96,8 @@ def lease_of(user_id: str, connection_id: str) -> str:
 class Users:
     """What a node asks of Redis about users. Calling sends, awaiting reads, as `c2c.store.Store`.
 
-    `on_told` hears of everything that was found by a change or a renewal, `on_chosen` of users who chose a status.
+    `on_told` hears of everything that was found by a change or a renewal, `on_chosen` of users who chose a status,
+    `on_idle` of connections that nobody is at, or somebody again.
     """
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: ScriptClock) -> None:
@@ -105,6 +107,7 @@ class Users:
         self._clock = clock
         self.on_told: Callable[[Told], None] = lambda told: None
         self.on_chosen: Callable[[str, str], None] = lambda user_id, status: None
+        self.on_idle: Callable[[str, str, bool], None] = lambda user_id, connection_id, idle: None
         self._scripts = load_scripts()
         self._lease_ms = round(settings.presence_lease_s * 1000)
         self._grace_ms = round(settings.grace_s * 1000)
@@ -128,6 +131,11 @@ class Users:
             self._read_told,
             rest,
         )
+
+    def idle(self, room_id: str, user_id: str, connection_id: str, idle: bool) -> Reply[Told]:
+        """Say whether somebody is at a connection. Raises RoomNotFound. 1 round trip, O(log users)."""
+        self.on_idle(user_id, connection_id, idle)
+        return self.change(room_id, [Change("idle", user_id, connection_id, "1" if idle else "")])
 
     def renew(self, room_id: str, leases: Sequence[str]) -> Reply[Told]:
         """Extend this node's leases and sweep those that have ended; with no leases, only sweep and tell.
@@ -281,10 +289,12 @@ class Users:
 
     def _read_told(self, reply: Any) -> Told:
         _require_room(reply)
-        epoch, seq, tell_in_ms, went, *gone = reply[1:]
+        epoch, seq, tell_in_ms, statuses, went, *gone = reply[1:]
+        words = [word.decode() for word in statuses]
         told = Told(
             Position(epoch.decode(), seq),
             None if tell_in_ms < 0 else tell_in_ms,
+            dict(zip(words[::2], words[1::2], strict=True)),
             [user.decode() for user in went],
             [lease.decode() for lease in gone[0]] if gone else [],
         )
@@ -309,6 +319,9 @@ class Users:
             "changed": keys.changed(room_id),
             "hours": keys.hours(room_id),
             "days": keys.days(room_id),
+            "chosen": keys.chosen(room_id),
+            "idle": keys.idle(room_id),
+            "idlers": keys.idlers(room_id),
         }
 
     def _common(self, room_id: str) -> Mapping[str, Argument]:

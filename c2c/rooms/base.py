@@ -19,13 +19,17 @@ Answer: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who sends a command to which room. `member`: the user id that must be in the room, None: nobody must."""
+    """Who sends a command to which room.
+
+    `member`: the user id that must be in the room, None: nobody must. `connection_id`: '' for a program without one.
+    """
 
     store: Store
     keys: Keys
     room_id: str
     sender: Profile
     member: str | None
+    connection_id: str = ""
 
 
 Handler: TypeAlias = Callable[[Call, Any], Awaitable[Answer]]

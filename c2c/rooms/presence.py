@@ -46,6 +46,11 @@ class Heartbeat(KindCommand):
     t: Literal["heartbeat"]
 
 
+class StatusIdle(KindCommand):
+    t: Literal["status:idle"]
+    idle: bool
+
+
 class Presence(Kind):
     """The one room of all who are signed in. Signing in makes one a member (`c2c.signed_in`), joining subscribes."""
 
@@ -59,6 +64,7 @@ class Presence(Kind):
             OnlineList: self._list,
             StatusQuery: self._query,
             Heartbeat: self._heartbeat,
+            StatusIdle: self._idle,
         }
 
     async def look_in(self, store: Store) -> Joined:
@@ -86,6 +92,10 @@ class Presence(Kind):
 
     async def _query(self, call: Call, command: StatusQuery) -> Answer:
         return {"t": "status:result", **await read_user(call.store, command.targetUserId)}
+
+    async def _idle(self, call: Call, command: StatusIdle) -> Answer:
+        await call.store.users.idle(HOME, call.sender.user_id, call.connection_id, command.idle)
+        return {"t": "ack"}
 
     async def _heartbeat(self, call: Call, command: Heartbeat) -> Answer:
         # The connection itself is watched; that its user asks changes nothing.

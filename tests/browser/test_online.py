@@ -342,6 +342,30 @@ async def test_a_busy_chosen_on_another_device_is_not_overwritten(start_node: St
         await _seen(lee, "busy")
 
 
+async def test_one_device_in_use_counts_for_all_of_them(start_node: StartNode, visit: Visit) -> None:
+    node = start_node()
+    async with _online(node, "lee") as lee:
+        kim = await _idle_page(visit, node)
+        async with _online(node, "kim") as phone:
+            await kim.page.clock.fast_forward("06:00")
+            await expect(kim.page.locator("main .hint").first).to_be_visible()
+            await eventually(lambda: _idle_is_told(kim))
+            assert (await phone.ask("status:query", targetUserId="kim"))["status"] == "online"
+        await _seen(lee, "away")
+        await kim.page.mouse.move(300, 300)
+        await _seen(lee, "online")
+
+
+async def _idle_is_told(person: Person) -> bool:
+    told: bool = await person.page.evaluate(
+        """async () => {
+          const page = document.querySelector('script[type=module]').src;
+          return (await import(new URL('../shell/presence.js', page))).own.told === true;
+        }"""
+    )
+    return told
+
+
 async def test_input_in_one_tab_counts_for_all_tabs(start_node: StartNode, visit: Visit) -> None:
     node = start_node()
     async with _online(node, "lee") as lee:
@@ -359,7 +383,7 @@ async def test_input_in_one_tab_counts_for_all_tabs(start_node: StartNode, visit
         await other.mouse.move(300, 300)
         await kim.page.clock.fast_forward("02:00")
         await _seen(lee, "online")
-        assert not any("status:update" in command for command in updates), "nobody turned away in between"
+        assert [json.loads(update)["idle"] for update in updates if "status:idle" in update] == [False]
         await kim.page.clock.fast_forward("03:30")
         await _seen(lee, "away")
         await _own_status_is(kim, "away")

@@ -38,6 +38,10 @@ def choose(profile: Profile, status: Status) -> Change:
     return Change("status", profile.user_id, "", status)
 
 
+def idle(profile: Profile, connection: str = "c1", at_rest: bool = True) -> Change:
+    return Change("idle", profile.user_id, connection, "1" if at_rest else "")
+
+
 def place(profile: Profile, entered: str, left: str = "") -> Change:
     return Change("place", profile.user_id, "", entered, left)
 
@@ -124,7 +128,7 @@ async def second(other: World, home: Home) -> Home:
 async def test_who_is_new_is_seen_and_told_in_documented_fields_and_order(home: Home) -> None:
     told = await home.change(arrive(KIM))
     epoch = told.position.epoch
-    assert told == Told(Position(epoch, 1), None, [], [])
+    assert told == Told(Position(epoch, 1), None, {"kim": "online"}, [], [])
     (payload,) = home.world.heard()
     fields = f'"userId":"kim","username":"Kim","status":"online","lastSeen":"{NOW}"'
     user = (
@@ -443,6 +447,62 @@ async def test_who_hides_and_goes_before_it_was_told_is_told_by_name(home: Home)
     assert home.world.redis.hexists("room:r:profiles", "kim") == 0
 
 
+# presence_change: idleness
+
+
+async def test_who_is_idle_at_all_connections_is_away_until_one_is_in_use(home: Home) -> None:
+    await home.change(arrive(KIM), arrive(KIM, "c2"))
+    home.told()
+    assert (await home.change(idle(KIM))).statuses == {}
+    assert (await home.change(idle(KIM))).statuses == {}
+    assert (await home.change(idle(KIM, "c2"))).statuses == {"kim": "away"}
+    assert (await home.change(idle(KIM, "c2"))).statuses == {}
+    assert (await home.change(idle(KIM, at_rest=False))).statuses == {"kim": "online"}
+    assert home.told_of() == [("kim", "away", 2), ("kim", "online", 2)]
+
+
+async def test_a_connection_in_use_that_leaves_leaves_the_idle_ones_away(home: Home) -> None:
+    await home.change(arrive(KIM), arrive(KIM, "c2"), idle(KIM))
+    home.told()
+    await home.change(leave(KIM, "c2"))
+    assert home.told_of() == [("kim", "away", 1)]
+    await home.change(leave(KIM))
+    assert home.told_of() == [("kim", "offline", 0)]
+    assert home.keys() == set()
+
+
+async def test_a_new_device_is_in_use_and_an_idle_one_that_comes_back_is_not(home: Home) -> None:
+    await home.change(arrive(KIM), idle(KIM))
+    home.told()
+    await home.change(drop(KIM))
+    await home.change(arrive(KIM, "c2"))
+    assert home.told_of() == []
+    await home.change(arrive(KIM, "c3"))
+    assert home.told_of() == [("kim", "online", 2)]
+    await home.change(drop(KIM, "c3"))
+    home.world.later(GRACE_MS)
+    await home.renew("kim/c2")
+    assert home.told_of() == [("kim", "away", 1)]
+
+
+@pytest.mark.parametrize("status", ["busy", "away", "offline"])
+async def test_idleness_changes_nothing_that_somebody_chose(home: Home, status: Status) -> None:
+    await home.change(arrive(KIM), choose(KIM, status))
+    home.told()
+    assert (await home.change(idle(KIM))).statuses == {}
+    assert (await home.change(idle(KIM, at_rest=False))).statuses == {}
+    await home.change(idle(KIM))
+    assert home.told() == []
+    assert (await home.change(choose(KIM, "online"))).statuses == ({} if status == "away" else {"kim": "away"})
+
+
+async def test_who_is_not_there_is_not_idle(home: Home) -> None:
+    await home.change(arrive(KIM))
+    before = home.world.dump()
+    await home.change(idle(LEE), idle(KIM, "c9"), idle(LEE, at_rest=False))
+    assert home.world.dump() == before
+
+
 # presence_change: places
 
 
@@ -591,7 +651,7 @@ async def test_a_renewal_extends_its_leases_only_and_tells_nobody(home: Home) ->
     home.told()
     home.world.later(5000)
     told = await home.renew("kim/c1")
-    assert told == Told(Position(told.position.epoch, 2), None, [], [])
+    assert told == Told(Position(told.position.epoch, 2), None, {}, [], [])
     assert home.told() == []
     assert home.world.redis.zrange("room:r:signed-in", 0, -1, withscores=True) == [
         ("홍/c1", NOW_MS + LEASE_MS),

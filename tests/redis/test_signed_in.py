@@ -474,6 +474,34 @@ async def test_a_lost_room_is_opened_again_by_a_renewal_and_everybody_is_there_a
     assert await node.seen("홍") == ("online", None, 1)
 
 
+async def test_a_redis_that_lost_everything_is_told_who_is_idle(node: Node) -> None:
+    await node.signed_in.arrive(KIM, "c1")
+    await node.store.users.idle(HOME, "kim", "c1", True)
+    assert await node.seen("kim") == ("away", None, 1)
+    node.redis.flushall()
+    assert await node.ticks() is None
+    await node.settled()
+    assert await node.seen("kim") == ("away", None, 1)
+
+
+async def test_rooms_are_told_of_who_is_idle_also_by_another_node(node: Node, other: Node) -> None:
+    await asyncio.gather(node.signed_in.arrive(KIM, "c1"), other.signed_in.arrive(KIM, "c2"))
+    other.signed_in.entered("kim", "c2", "tea")
+    await other.settled()
+    ears = node.redis.pubsub(ignore_subscribe_messages=True)
+    ears.subscribe("chan:tea")
+    assert ears.get_message(timeout=5) is None
+    await node.store.users.idle(HOME, "kim", "c1", True)
+    await other.store.users.idle(HOME, "kim", "c2", True)
+    await other.settled()
+    await node.store.users.idle(HOME, "kim", "c1", False)
+    await other.ticks(100)
+    await other.settled()
+    told = [json.loads(message["data"])["status"] for message in iter(lambda: ears.get_message(timeout=0.5), None)]
+    assert told == ["away", "online"]
+    ears.close()
+
+
 async def test_a_redis_that_lost_everything_does_not_show_who_was_hidden(node: Node) -> None:
     await asyncio.gather(node.signed_in.arrive(KIM, "c1"), node.signed_in.arrive(LEE, "c1"))
     await node.store.users.change(HOME, [Change("status", "kim", "", "offline")])

@@ -250,18 +250,17 @@ function notice({ status, username }, former) {
 // Oneself
 
 class OwnStatus {
-  /** @type {Status | undefined} as the server says */
+  /** @type {Status | undefined} as others see it */
   status;
   /** @type {Status | undefined} on its way to the server */
   wanted;
-  /** Whether it is `away` because nobody was there. */
-  idle = false;
   userId = '';
   activeAt = 0;
   timer = 0;
-  /** Counts choices and turns: an outdated answer says nothing. */
+  /** @type {boolean | undefined} what the server was told of this connection: whether nobody is at it */
+  told;
+  /** Counts choices: an outdated answer says nothing. */
   turn = 0;
-  turning = false;
   /** @type {C2C | undefined} */
   client;
   /** @type {Set<() => void>} */
@@ -281,8 +280,8 @@ class OwnStatus {
     this.client = client;
     this.userId = userId;
     this.listen();
-    client.on('status', () => void this.ask());
-    void this.ask();
+    client.on('status', () => this.connected());
+    this.connected();
   }
 
   listen() {
@@ -293,66 +292,54 @@ class OwnStatus {
     document.addEventListener('visibilitychange', () => document.hidden || this.active());
   }
 
-  /** With each connection: the status may have changed. Who has just signed in may not be known yet: a few times. */
-  async ask(times = 4) {
-    if (this.client?.status !== 'connected') return;
+  /** With each connection: the server knows nothing of it, and the status may have changed. */
+  connected() {
+    this.told = undefined;
+    this.judge();
+  }
+
+  async ask() {
     const turn = this.turn;
     const answer = await query(this.userId);
-    if (!answer || turn !== this.turn) return;
-    this.heard(answer.status);
-    if (this.status === 'offline' && times > 1) setTimeout(() => void this.ask(times - 1), 1_000);
+    if (answer && turn === this.turn) this.heard(answer.status);
   }
 
   /** @param {unknown} status as the server says; what is on its way has its own answer */
   heard(status) {
-    if (this.wanted) return;
-    const now = statusOf(status);
-    // Why one is away is kept by the tab that chose it.
-    if (now !== 'away') this.keep(now, false);
-    else if (now !== this.status) this.idle = this.kept.status === now && this.kept.idle;
-    this.status = now;
+    if (!this.wanted) this.keep(statusOf(status));
+  }
+
+  /** For all tabs. @param {Status} status */
+  keep(status) {
+    this.status = status;
+    kept.set('own', { userId: this.userId, status });
     this.changed();
   }
 
-  /** @returns {any} */
-  get kept() {
-    const own = /** @type {any} */ (kept.get('own'));
-    return own?.userId === this.userId ? own : {};
-  }
-
-  /** For all tabs. @param {Status} status @param {boolean} idle */
-  keep(status, idle) {
-    this.status = status;
-    this.idle = idle;
-    kept.set('own', { userId: this.userId, status, idle });
-  }
-
   readKept() {
-    const { status, idle } = this.kept;
-    if (!this.status || !status) return;
-    this.status = statusOf(status);
-    this.idle = idle === true;
+    const own = /** @type {any} */ (kept.get('own'));
+    if (!this.status || own?.userId !== this.userId) return;
+    this.status = statusOf(own.status);
     this.changed();
   }
 
   changed() {
     for (const listener of this.listeners) listener();
-    this.judge();
   }
 
   /** By hand: it stays. @param {Status} status */
   choose(status) {
-    this.update(status, false).catch(toastError);
+    this.update(status).catch(toastError);
   }
 
-  /** Shown at once; what the server answers holds. @param {Status} status @param {boolean} idle */
-  async update(status, idle) {
+  /** Shown at once; what the server answers holds. @param {Status} status */
+  async update(status) {
     const turn = ++this.turn;
     this.wanted = status;
     this.changed();
     try {
       const answer = await this.client?.send({ t: 'status:update', status });
-      if (turn === this.turn) this.keep(statusOf(answer?.status), idle);
+      if (turn === this.turn) this.keep(statusOf(answer?.status));
     } finally {
       if (turn === this.turn) this.wanted = undefined;
       this.changed();
@@ -366,34 +353,30 @@ class OwnStatus {
     if (restedMs >= 0 && restedMs < NOTE_MS) return;
     this.activeAt = now;
     kept.set('active', now);
-    if (this.status === 'away' || restedMs >= IDLE_MS) this.judge();
+    if (this.told) this.judge();
   }
 
-  /** Whether it is time to turn away, or back; if not, when to look again. */
+  /** Tells the server when this browser falls idle, and when it no longer is. */
   judge() {
     clearTimeout(this.timer);
-    if (!this.status || this.wanted || this.turning || this.client?.status !== 'connected') return;
+    if (this.client?.status !== 'connected') return;
     const leftMs = Math.max(this.activeAt, lastActive()) + IDLE_MS - Date.now();
     if (leftMs > 0) this.timer = window.setTimeout(() => this.judge(), leftMs);
-    if (leftMs > 0 && this.status === 'away' && this.idle) void this.turnTo('online');
-    if (leftMs <= 0 && this.status === 'online') void this.turnTo('away');
+    if (this.told !== leftMs <= 0) void this.tell(leftMs <= 0);
   }
 
-  /** Asks first: another device may have chosen something meanwhile. @param {Status} status */
-  async turnTo(status) {
-    const [turn, former] = [++this.turn, this.status];
-    let againMs = 0;
-    this.turning = true;
+  /** @param {boolean} idle */
+  async tell(idle) {
+    this.told = idle;
     try {
-      const answer = await query(this.userId);
-      if (!answer) againMs = RETRY_MS;
-      else if (turn === this.turn && statusOf(answer.status) === former) await this.update(status, status === 'away');
-      else if (turn === this.turn) this.heard(answer.status);
+      await this.client?.send({ t: 'status:idle', idle });
+      await this.ask();
     } catch {
-      againMs = RETRY_MS;
+      if (this.told !== idle) return;
+      this.told = undefined;
+      clearTimeout(this.timer);
+      this.timer = window.setTimeout(() => this.judge(), RETRY_MS);
     }
-    this.turning = false;
-    this.timer = window.setTimeout(() => this.judge(), againMs);
   }
 }
 
@@ -426,11 +409,11 @@ export class StatusSwitch extends HTMLElement {
   }
 
   show() {
-    const { shown, idle } = own;
+    const { shown, told } = own;
     for (const radio of this.radios) radio.checked = radio.value === shown;
     this.hidden = !shown;
     if (!shown) return;
-    this.hint.dataset.t = idle && shown === 'away' ? 'own.idleHint' : `status.hint.${shown}`;
+    this.hint.dataset.t = told && shown === 'away' ? 'own.idleHint' : `status.hint.${shown}`;
     translate(this.hint);
   }
 }
@@ -449,5 +432,6 @@ export function startPresence(connection, userId) {
 // Another tab
 addEventListener('storage', ({ key }) => {
   if (key === 'c2c.own') own.readKept();
+  if (key === 'c2c.active' && own.told) own.judge();
   if (key === 'c2c.notices' || key === 'c2c.starred') void loadStarred();
 });
