@@ -739,6 +739,8 @@ async def test_metrics_show_what_waits_for_redis_while_it_hangs(
             await client.ask("hello", token="kim")
         redis_server.signal(signal.SIGSTOP)
         try:
+            # A renewal or the canary is on its way and hangs, and another one waits behind it.
+            await eventually(lambda: samples(node, "c2c_store_queue")[""] >= 1)
             for client in clients:
                 await client.send({"t": "online:list"})
             await eventually(lambda: samples(node, "c2c_store_queue")[""] >= 5)
