@@ -6,6 +6,7 @@ import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 import uvicorn
@@ -18,10 +19,11 @@ from starlette.websockets import WebSocket
 from c2c.errors import C2CError, Forbidden
 from c2c.http import health, lineups, online, pages, rooms, stream
 from c2c.http.envelope import failure, on_error
+from c2c.keepalive import Keepalive
 from c2c.node import Node
 from c2c.session import websocket_endpoint
 from c2c.settings import Settings, is_loopback
-from c2c.wire import WireProtocol
+from c2c.wire import HttpProtocol, ServerState, WireProtocol
 
 _PING_S: Final = 10.0
 _SHUTDOWN_S: Final = 3
@@ -52,7 +54,12 @@ class Application(Starlette):
 def _for_this_machine(scope: Scope) -> bool:
     """Whether the Host is a loopback name. A page may point its own name to this machine (DNS rebinding), and then its
     requests come from here, but not with our name."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    return _names_this_machine(next((value for name, value in scope["headers"] if name == b"host"), b""))
+
+
+@lru_cache(maxsize=64)
+def _names_this_machine(host_header: bytes) -> bool:
+    host = host_header.decode("latin-1")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     return is_loopback(name.strip("[]"))
 
@@ -91,8 +98,11 @@ class NodeServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, node: Node) -> None:
         super().__init__(config)
         self._node = node
+        self._keepalive = Keepalive(config.ws_ping_interval or _PING_S)
+        self.server_state = ServerState(self._keepalive)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._keepalive.start()
         await super().startup(sockets)
         # Connections are many and live long: the default thresholds walk all of them again and again for nothing.
         gc.collect()
@@ -102,6 +112,7 @@ class NodeServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._node.drain()
         await super().shutdown(sockets)
+        self._keepalive.stop()
 
 
 def create_server(settings: Settings) -> NodeServer:
@@ -111,11 +122,10 @@ def create_server(settings: Settings) -> NodeServer:
         app,
         host=settings.host,
         port=settings.port,
+        http=HttpProtocol,
         ws=WireProtocol,
         ws_max_size=settings.max_frame_bytes,
         ws_ping_interval=_PING_S,
-        ws_ping_timeout=_PING_S,
-        ws_per_message_deflate=False,
         backlog=4096,
         access_log=False,
         log_config=None,

@@ -64,8 +64,8 @@ class Connection:
             left_s = principal.expires_at_s - time.time()
             self.set_deadline(left_s, CloseCode.UNAUTHORIZED, "the token has expired")
 
-    async def _be_signed_in(self) -> None:
-        """Who is in a room is signed in: nobody sees a member come who is offline. Raises ServiceUnavailable."""
+    async def be_signed_in(self) -> None:
+        """Wait until Redis knows. Raises ServiceUnavailable."""
         if self._arrived is None:
             return
         if self._arrived.done() and self._arrived.exception() is not None:
@@ -94,7 +94,7 @@ class Connection:
             raise Unauthorized(reason="token missing")
         if not self._principal.may_enter(room_id):
             raise RoomNotFound()
-        await self._be_signed_in()
+        await self.be_signed_in()  # nobody sees a member come who is offline
         former = self._members.pop(room_id, None)
         limit = self._node.settings.max_rooms_per_connection
         if former is not None:
@@ -106,9 +106,7 @@ class Connection:
         if self._node.kinds[member.kind].one_at_a_time:
             for other_id in [id_ for id_, other in self._members.items() if other.kind == member.kind]:
                 if other_id != room_id:
-                    with contextlib.suppress(
-                        C2CError
-                    ):  # `joined` is said; a lease that cannot be given back ends itself
+                    with contextlib.suppress(C2CError):  # a lease that cannot be given back ends by itself
                         await self.leave(other_id)
 
     def call(self, room_id: str, member: Member | None) -> Call:

@@ -23,7 +23,8 @@ _ID_RAW_MAX = 4 * _ID_MAX
 RESERVED_ROOM_PARTS = frozenset(
     {
         *("members", "leases", "connections", "log", "messages", "dedupe"),
-        *("signed-in", "profiles", "places", "seen", "presence", "changed", "hours", "days"),
+        *("signed-in", "profiles", "places", "seen", "presence", "changed", "chosen", "idle", "idlers"),
+        *("hours", "days"),
         *("order", "rows", "numbers", "versions", "editors", "memos", "memo-rows", "row-memos", "groups"),
         *("log-days", "editing", "undo"),
     }

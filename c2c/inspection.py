@@ -23,9 +23,10 @@ from c2c.errors import C2CError, RoomNotFound
 from c2c.keys import Keys
 from c2c.metrics import Metrics
 from c2c.pipeline import Pipeline
-from c2c.rooms.presence import HOME
+from c2c.rooms.presence import HOME, Presence
 from c2c.settings import Settings
 from c2c.store import RoomInfo, Store
+from c2c.users import VISIBLE
 
 _PAGE: Final = 500
 _LAST_EVENTS: Final = 10
@@ -114,17 +115,17 @@ async def show_room(redis: Redis, console: Console, room_id: str) -> None:
     presence = await redis.store.users.statuses(HOME, info.members)
     connections, leases, time, entries, *ttls = await asyncio.gather(
         command("HGETALL", keys.connections(room_id)),
-        command("ZRANGE", keys.leases(room_id), 0, -1, "WITHSCORES"),
+        command("ZRANGE", _leases_key(keys, info), 0, -1, "WITHSCORES"),
         command("TIME"),
         command("XREVRANGE", keys.log(room_id), "+", "-", "COUNT", _LAST_EVENTS),
-        *[command("PTTL", key) for key in _room_keys(keys, room_id)],
+        *[command("PTTL", key) for key in _room_keys(keys, info)],
     )
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     _show_head(redis, console, info)
     _show_members(redis, console, info, presence, _pairs(connections))
-    _show_leases(redis, console, room_id, _pairs(leases), now_ms)
+    _show_leases(redis, console, info, _pairs(leases), now_ms)
     _show_events(redis, console, room_id, entries)
-    _show_keys(redis, console, room_id, ttls)
+    _show_keys(redis, console, info, ttls)
 
 
 def _show_head(redis: Redis, console: Console, info: RoomInfo) -> None:
@@ -159,10 +160,10 @@ def _show_members(
     )
 
 
-def _show_leases(redis: Redis, console: Console, room_id: str, leases: Mapping[str, str], now_ms: int) -> None:
+def _show_leases(redis: Redis, console: Console, info: RoomInfo, leases: Mapping[str, str], now_ms: int) -> None:
     rows = [(*lease.rsplit("/", 1), _seconds(int(float(deadline)) - now_ms)) for lease, deadline in leases.items()]
     _print_table(console, "Leases", ["user", "connection", "left"], rows)
-    _print_by_hand(console, [redis_cli(redis.url, "ZRANGE", redis.keys.leases(room_id), 0, -1, "WITHSCORES")])
+    _print_by_hand(console, [redis_cli(redis.url, "ZRANGE", _leases_key(redis.keys, info), 0, -1, "WITHSCORES")])
 
 
 def _show_events(redis: Redis, console: Console, room_id: str, entries: Iterable[Any]) -> None:
@@ -186,16 +187,27 @@ def _event_row(event: bytes) -> Sequence[str]:
     return (*head, _printable(" ".join(f"{name}={value}" for name, value in fields.items())))
 
 
-def _show_keys(redis: Redis, console: Console, room_id: str, ttls: Sequence[int]) -> None:
-    names = _room_keys(redis.keys, room_id)
+def _show_keys(redis: Redis, console: Console, info: RoomInfo, ttls: Sequence[int]) -> None:
+    names = _room_keys(redis.keys, info)
     rows = [(name, _seconds(ttl)) for name, ttl in zip(names, ttls, strict=True)]
     _print_table(console, "Keys", ["key", "expires in"], rows)
     _print_by_hand(console, [redis_cli(redis.url, "TTL", names[0])])
 
 
-def _room_keys(keys: Keys, room_id: str) -> list[str]:
-    makers = (keys.room, keys.members, keys.leases, keys.connections, keys.log, keys.messages)
-    return [make(room_id) for make in makers]
+def _leases_key(keys: Keys, info: RoomInfo) -> str:
+    """In the room of who is signed in, connections are in by signing in."""
+    return (keys.signed_in if info.kind == Presence.name else keys.leases)(info.room_id)
+
+
+def _room_keys(keys: Keys, info: RoomInfo) -> list[str]:
+    room_id = info.room_id
+    common = [make(room_id) for make in (keys.room, keys.members)]
+    common += [_leases_key(keys, info), keys.connections(room_id), keys.log(room_id)]
+    if info.kind != Presence.name:
+        return [*common, keys.messages(room_id)]
+    by_status = [keys.with_status(room_id, status) for status in VISIBLE]
+    makers = (keys.profiles, keys.places, keys.seen, keys.changed, keys.hours, keys.days)
+    return [*common, *by_status, *[make(room_id) for make in makers]]
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------

@@ -76,6 +76,18 @@ class Keys:
         """ZSET: user id → since when others have yet to be told of a change, in ms of the Redis clock."""
         return f"room:{self._tag(room_id)}:changed"
 
+    def chosen(self, room_id: str) -> str:
+        """HASH: user id → the status that the user chose, unless it is online."""
+        return f"room:{self._tag(room_id)}:chosen"
+
+    def idle(self, room_id: str) -> str:
+        """SET: `<user>/<connection>` of those at which nobody is."""
+        return f"room:{self._tag(room_id)}:idle"
+
+    def idlers(self, room_id: str) -> str:
+        """HASH: user id → number of idle connections."""
+        return f"room:{self._tag(room_id)}:idlers"
+
     def hours(self, room_id: str) -> str:
         """HASH: `YYYY-MM-DDTHH` → `<peak> <ms measured> <users × ms>`."""
         return f"room:{self._tag(room_id)}:hours"

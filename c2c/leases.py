@@ -78,6 +78,9 @@ class Leases:
             self._note(now_s, failed=await self._renew_slot(tick))
         else:
             self._note(now_s, failed=True)
+        if self._store.up and stalled:  # the other nodes are not merciful: whose turn it is can't wait a round more
+            for due in range(tick, tick + self._room_slots):
+                await self._renew_slot(due)
 
     def _note(self, now_s: float, *, failed: bool) -> None:
         """Keep account of the time in which renewals failed, and be merciful behind it as long as it takes for every

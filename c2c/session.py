@@ -17,6 +17,7 @@ from c2c.codec import SUBPROTOCOL_JSON, RejectedFrame
 from c2c.connection import Connection
 from c2c.errors import (
     BadFrame,
+    BadValue,
     C2CError,
     CloseCode,
     Forbidden,
@@ -61,8 +62,8 @@ class Session:
         self._bad_frames = SlidingCount(_BAD_FRAMES, _WINDOW_S)
         self._refusals = SlidingCount(_FLOOD_REFUSALS, _WINDOW_S)
         self._sending: asyncio.Task[None] | None = None
-        names = {codec.name for codec in node.codecs}
-        self._subprotocol = next((name for name in websocket.scope["subprotocols"] if name in names), None)
+        offered = websocket.scope["subprotocols"]
+        self._subprotocol = next((name for name in offered if (name, Framing.WIRE) in node.encodings), None)
         self._wire = cast(Wire | None, (websocket.scope.get("extensions") or {}).get(EXTENSION))
         self._connection = Connection(node)
         self._connection.outbox = self._make_outbox(self._subprotocol or SUBPROTOCOL_JSON)
@@ -205,10 +206,8 @@ class Session:
             case Leave():
                 await self._connection.leave(command.roomId)
                 return {"t": "left", "roomId": command.roomId}
-            case KindCommand(roomId=None):
-                return await self._of_kind(command)
             case KindCommand():
-                return await self._in_room(command, str(command.roomId))
+                return await self._of_kind(command)
         raise UnknownCommand()
 
     async def _sign_in(self, token: str) -> None:
@@ -228,17 +227,20 @@ class Session:
         }
 
     async def _of_kind(self, command: KindCommand) -> Answer:
-        """A command that does not say to which room: to the only one of its kind, or the one that we are in."""
+        """A command that need not say to which room: to the only one of its kind, in which is whoever has signed in, or
+        to the one that we are in."""
         kind = self._node.kinds.of_command(type(command))
-        if kind is None:
-            raise UnknownCommand()
-        return await self._in_room(command, kind.home or self._connection.room_of(kind.name))
+        if kind is None or kind.home is None:
+            name = "" if kind is None else kind.name
+            return await self._in_room(command, command.roomId or self._connection.room_of(name))
+        if command.roomId not in (None, kind.home):
+            raise BadValue(field="roomId", reason=f"there is only {kind.home}")
+        call = self._connection.call(kind.home, None)
+        await self._connection.be_signed_in()
+        return await kind.handle(call, command)
 
     async def _in_room(self, command: KindCommand, room_id: str) -> Answer:
         """A command of the room's kind. If the room or our place in it was lost, that is mended first."""
-        home = self._node.kinds.homes().get(room_id)
-        if home is not None:  # whoever is signed in is in it
-            return await home.handle(self._connection.call(room_id, None), command)
         member = self._connection.member(room_id)
         call = self._connection.call(room_id, member)
         kind = self._node.kinds[member.kind]

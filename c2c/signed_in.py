@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -34,11 +34,17 @@ _RENEWALS_PER_TTL: Final = 3
 
 @dataclass(slots=True)
 class _LocalUser:
-    """A user with a connection here. `rooms`: connection and room, the one entered last at the end."""
+    """A user with a connection here.
+
+    `status`: what they chose; `shown`: what others see, '' while that is not known. `idle`: connections at which nobody
+    is. `rooms`: connection and room, the one entered last at the end.
+    """
 
     profile: Profile
     status: str = ""
+    shown: str = ""
     connections: set[str] = field(default_factory=set)
+    idle: set[str] = field(default_factory=set)
     rooms: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -60,6 +66,7 @@ class SignedIn:
         self._users = store.users
         self._users.on_told = self._told
         self._users.on_chosen = self._know
+        self._users.on_idle = self._note_idle
         self._waiting: list[_Arrival | Change] = []
         self._carried_out: asyncio.Future[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -69,7 +76,7 @@ class SignedIn:
         self._lease_slots = max(1, int(settings.presence_renew_interval_s / tick_s))
         rounds = max(1, int(settings.presence_ttl_s / _RENEWALS_PER_TTL / tick_s / self._lease_slots))
         self._slots: list[dict[str, _LocalUser]] = [{} for _ in range(self._lease_slots * rounds)]
-        self._all_anew = True
+        self._all_anew = False
 
     async def start(self) -> None:
         """See that the room is there. While Redis is away, `renew` does it later."""
@@ -100,6 +107,7 @@ class SignedIn:
         if user is not None:
             former = user.place
             user.connections.discard(connection_id)
+            user.idle.discard(connection_id)
             user.rooms = [entry for entry in user.rooms if entry[0] != connection_id]
             place = user.place
             if not user.connections:
@@ -117,6 +125,8 @@ class SignedIn:
                 user.rooms.remove((connection_id, room_id))
             user.rooms.append((connection_id, room_id))
             self._soon(Change("place", user_id, "", room_id))
+            if user.shown not in ("", "online"):  # who has just heard of a newcomer takes them for online
+                self._tell_rooms(user, {room_id})
 
     def left(self, user_id: str, connection_id: str, room_id: str) -> None:
         """A connection has left a room."""
@@ -166,7 +176,7 @@ class SignedIn:
     async def _carry_out(self, waiting: Sequence[_Arrival | Change]) -> None:
         arrivals = [item.profile for item in waiting if isinstance(item, _Arrival)]
         places = [(item.user_id, item.first) for item in waiting if isinstance(item, Change) and item.what == "place"]
-        touched = self._users.touch([(profile, "") for profile in arrivals])
+        touched = self._users.touch([(profile, "") for profile in arrivals], self._known(arrivals))
         statuses = iter([status for reply in touched for status in await reply])
         announced = {}
         changes = []
@@ -186,9 +196,12 @@ class SignedIn:
             await self._change(changes)
         for session in replies_of_sessions:
             await session
-        for user_id, status in announced.items():  # who chose another one before they were there to be seen with it
-            if (user := self._get(user_id)) is not None and user.status != status:
-                self._soon(Change("status", user_id, "", user.status))
+        for user_id, status in announced.items():
+            user = self._get(user_id)
+            if user is not None:
+                user.shown = user.shown or status
+                if user.status != status:  # who chose another one before they were there to be seen with it
+                    self._soon(Change("status", user_id, "", user.status))
 
     async def _change(self, changes: Sequence[Change]) -> None:
         starts = range(0, len(changes), _CHANGES_MAX)
@@ -211,6 +224,8 @@ class SignedIn:
 
     def _told(self, told: Told) -> None:
         """After every change and renewal, whoever asked for it."""
+        for user_id, status in told.statuses.items():
+            self._see(user_id, status)
         if told.went:
             for reply in self._users.leave(told.went):
                 self._spawn(_ignore_errors(reply))
@@ -235,10 +250,16 @@ class SignedIn:
         if self._all_anew:
             self._everybody_anew()
         due = list(self._slots[tick % len(self._slots)].values())
-        touched = self._users.touch([(user.profile, "") for user in due])
+        touched = self._users.touch(
+            [(user.profile, "") for user in due], {user.profile.user_id: user.status for user in due}
+        )
+        seen = self._users.statuses(HOME, [user.profile.user_id for user in due]) if due else None
         statuses = [status for reply in touched for status in await reply]
         for user, status in zip(due, statuses, strict=True):
             self._know(user.profile.user_id, status)
+        if seen is not None:  # another node may have changed what others see
+            for user_id, status in (await seen).items():
+                self._see(user_id, status)
         return told
 
     async def _renew_leases(self, tick: int) -> Told:
@@ -260,29 +281,48 @@ class SignedIn:
 
     def _back(self, user: _LocalUser, connection_id: str) -> None:
         """Redis does not know a connection that is here."""
+        user_id = user.profile.user_id
         self._soon(_Arrival(user.profile, connection_id))
+        if connection_id in user.idle:
+            self._soon(Change("idle", user_id, connection_id, "1"))
         if user.place:
-            self._soon(Change("place", user.profile.user_id, "", user.place))
+            self._soon(Change("place", user_id, "", user.place))
 
-    # Statuses in the other rooms
+    # What is known of users
 
     def _know(self, user_id: str, status: str) -> None:
-        """A user's status, as Redis has it. Their rooms here are told if it is another one than before."""
+        """The status that a user chose, as Redis has it."""
         user = self._get(user_id)
-        if user is None or user.status == status:
-            return
-        former, user.status = user.status, status
-        if former:
-            self._tell_rooms(user)
+        if user is not None:
+            user.status = status
 
-    def _tell_rooms(self, user: _LocalUser) -> None:
-        """Tell the rooms of a user of their status. Not logged: it is worth nothing a moment later."""
+    def _note_idle(self, user_id: str, connection_id: str, idle: bool) -> None:
+        user = self._get(user_id)
+        if user is not None and connection_id in user.connections:
+            (user.idle.add if idle else user.idle.discard)(connection_id)
+
+    def _see(self, user_id: str, status: str) -> None:
+        """What others see of a user. Their rooms here are told if it is something else than before."""
+        user = self._get(user_id)
+        if user is None or user.shown == status:
+            return
+        former, user.shown = user.shown, status
+        if former:
+            self._tell_rooms(user, {room_id for _, room_id in user.rooms})
+
+    def _tell_rooms(self, user: _LocalUser, room_ids: Iterable[str]) -> None:
+        """Tell rooms of a user of their status. Not logged: it is worth nothing a moment later."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         profile = user.profile
-        shown = {"userId": profile.user_id, "username": profile.username, "status": user.status, "lastSeen": now}
-        for room_id in {room_id for _, room_id in user.rooms}:
+        shown = {"userId": profile.user_id, "username": profile.username, "status": user.shown, "lastSeen": now}
+        for room_id in room_ids:
             event = to_json({"roomId": room_id, "t": "user:status", **shown})
             self._spawn(_ignore_errors(self._store.publish_to(room_id, event)))
+
+    def _known(self, profiles: Iterable[Profile]) -> dict[str, str]:
+        """The statuses of users who were here already."""
+        users = [self._get(profile.user_id) for profile in profiles]
+        return {user.profile.user_id: user.status for user in users if user is not None}
 
     def _slot(self, user_id: str) -> dict[str, _LocalUser]:
         return self._slots[zlib.crc32(user_id.encode()) % len(self._slots)]

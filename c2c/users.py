@@ -39,7 +39,7 @@ class Profile:
 class Change:
     """Something that a node knows of a user; `lua/presence_change.lua` says what the values mean."""
 
-    what: Literal["arrive", "leave", "drop", "status", "place"]
+    what: Literal["arrive", "leave", "drop", "status", "idle", "place"]
     user_id: str
     connection_id: str = ""
     first: str = ""
@@ -55,14 +55,13 @@ class Change:
 class Told:
     """What a call about signed-in users found.
 
-    `tell_in_ms`: until more can be told of what has changed, None = all has been told. `next_end_ms`: until the next
-    connection's deadline, None = there is none. `went`: users whose last connection ended. `gone`: own leases that had
-    been swept.
+    `tell_in_ms`: until more can be told of what has changed, None = all has been told. `statuses`: of users whose
+    status has changed. `went`: users whose last connection ended. `gone`: own leases that had been swept.
     """
 
     position: Position
     tell_in_ms: int | None
-    next_end_ms: int | None
+    statuses: dict[str, str]
     went: list[str]
     gone: list[str]
 
@@ -97,7 +96,8 @@ def lease_of(user_id: str, connection_id: str) -> str:
 class Users:
     """What a node asks of Redis about users. Calling sends, awaiting reads, as `c2c.store.Store`.
 
-    `on_told` hears of everything that was found by a change or a renewal, `on_chosen` of users who chose a status.
+    `on_told` hears of everything that was found by a change or a renewal, `on_chosen` of users who chose a status,
+    `on_idle` of connections that nobody is at, or somebody again.
     """
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: ScriptClock) -> None:
@@ -107,11 +107,13 @@ class Users:
         self._clock = clock
         self.on_told: Callable[[Told], None] = lambda told: None
         self.on_chosen: Callable[[str, str], None] = lambda user_id, status: None
+        self.on_idle: Callable[[str, str, bool], None] = lambda user_id, connection_id, idle: None
         self._scripts = load_scripts()
         self._lease_ms = round(settings.presence_lease_s * 1000)
         self._grace_ms = round(settings.grace_s * 1000)
         self._ttl_ms = round(settings.presence_ttl_s * 1000)
         self._session_ttl_ms = round(settings.session_ttl_s * 1000)
+        self.session_ttl_s = settings.session_ttl_s
 
     # Everybody who is signed in
 
@@ -129,6 +131,11 @@ class Users:
             self._read_told,
             rest,
         )
+
+    def idle(self, room_id: str, user_id: str, connection_id: str, idle: bool) -> Reply[Told]:
+        """Say whether somebody is at a connection. Raises RoomNotFound. 1 round trip, O(log users)."""
+        self.on_idle(user_id, connection_id, idle)
+        return self.change(room_id, [Change("idle", user_id, connection_id, "1" if idle else "")])
 
     def renew(self, room_id: str, leases: Sequence[str]) -> Reply[Told]:
         """Extend this node's leases and sweep those that have ended; with no leases, only sweep and tell.
@@ -198,13 +205,18 @@ class Users:
 
     # Each user's own keys
 
-    def touch(self, arrivals: Sequence[tuple[Profile, str]]) -> list[Reply[list[str]]]:
-        """Say that users are here; with each, the room that they just entered, or ''. Replies have the statuses that
-        they chose, in the same order. 1 round trip, O(users); in a Cluster each user is a call of their own."""
-        size = 1 if self._keys.cluster else _BATCH
-        return [self._touch(arrivals[start : start + size]) for start in range(0, len(arrivals), size)]
+    def touch(
+        self, arrivals: Sequence[tuple[Profile, str]], known: Mapping[str, str] | None = None
+    ) -> list[Reply[list[str]]]:
+        """Say that users are here; with each, the room that they just entered, or ''.
 
-    def _touch(self, arrivals: Sequence[tuple[Profile, str]]) -> Reply[list[str]]:
+        `known`: user id → the status they had, for a Redis that has forgotten it. Replies have the statuses that they
+        chose, in the same order. 1 round trip, O(users); in a Cluster each user is a call of their own.
+        """
+        size = 1 if self._keys.cluster else _BATCH
+        return [self._touch(arrivals[start : start + size], known or {}) for start in range(0, len(arrivals), size)]
+
+    def _touch(self, arrivals: Sequence[tuple[Profile, str]], known: Mapping[str, str]) -> Reply[list[str]]:
         return self._pipeline.script(
             self._scripts["users_touch"],
             {},
@@ -215,7 +227,11 @@ class Users:
                 "node": self._settings.node_id,
             },
             lambda reply: [status.decode() for status in reply[1]],
-            [word for profile, room_id in arrivals for word in (profile.username, profile.avatar, room_id)],
+            [
+                word
+                for profile, room_id in arrivals
+                for word in (profile.username, profile.avatar, room_id, known.get(profile.user_id, ""))
+            ],
             [key for profile, _ in arrivals for key in self._user_keys(profile.user_id).values()],
         )
 
@@ -273,11 +289,12 @@ class Users:
 
     def _read_told(self, reply: Any) -> Told:
         _require_room(reply)
-        epoch, seq, tell_in_ms, next_end_ms, went, *gone = reply[1:]
+        epoch, seq, tell_in_ms, statuses, went, *gone = reply[1:]
+        words = [word.decode() for word in statuses]
         told = Told(
             Position(epoch.decode(), seq),
             None if tell_in_ms < 0 else tell_in_ms,
-            None if next_end_ms < 0 else next_end_ms,
+            dict(zip(words[::2], words[1::2], strict=True)),
             [user.decode() for user in went],
             [lease.decode() for lease in gone[0]] if gone else [],
         )
@@ -302,6 +319,9 @@ class Users:
             "changed": keys.changed(room_id),
             "hours": keys.hours(room_id),
             "days": keys.days(room_id),
+            "chosen": keys.chosen(room_id),
+            "idle": keys.idle(room_id),
+            "idlers": keys.idlers(room_id),
         }
 
     def _common(self, room_id: str) -> Mapping[str, Argument]:

@@ -27,7 +27,7 @@ log = logging.getLogger("c2c.workers")
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
-_STOP_S: Final = 9.0
+_STOP_S: Final = 8.5
 _STABLE_S: Final = 10.0
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
@@ -56,7 +56,7 @@ class Workers:
         self._lifeline = -1
 
     def run(self) -> None:
-        """Start the workers and keep them running. Workers that do not end within 9 s of the signal are killed."""
+        """Start the workers and keep them running. Workers that do not end within 8.5 s of the signal are killed."""
         with tempfile.TemporaryDirectory(prefix="c2c-metrics-") as self._metrics_folder:
             self._lifeline, parent_end = os.pipe()
             try:

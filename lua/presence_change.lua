@@ -15,6 +15,9 @@
 --   changed      ZSET
 --   hours        HASH
 --   days         HASH
+--   chosen       HASH
+--   idle         SET
+--   idlers       HASH
 -- ARGV
 --   clock        ms, '' = Redis TIME
 --   channel      where events are published
@@ -30,9 +33,10 @@
 --                  leave   '', ''
 --                  drop    '', ''
 --                  status  status, ''
+--                  idle    1 or '', ''
 --                  place   room entered or '', the room left or ''
 -- RETURNS
---   {'OK', epoch, seq, ms until more can be told or -1, ms until the next connection's deadline or -1,
+--   {'OK', epoch, seq, ms until more can be told or -1, {user, new status, …},
 --    {user who went with their last connection, …}} | {'ROOM_NOT_FOUND'}
 -- EVENTS
 --   `user:status` for what has changed, at the pace of the room
@@ -69,6 +73,8 @@ function change.arrive(user, lease, status, profile)
   local added = redis.call('ZADD', k.signed_in, now_ms + lease_ms, lease) == 1
   if added and redis.call('ZREM', k.signed_in, stand_in(user)) == 1 then
     added = false
+    -- Who was not there has not come back by themselves: the page says so when they do.
+    presence_idle(k, user, lease, presence_idle(k, user, stand_in(user), false))
   end
   if added or new then
     redis.call('HINCRBY', k.connections, user, 1)
@@ -78,8 +84,10 @@ function change.arrive(user, lease, status, profile)
     redis.call('HSET', k.profiles, user, profile)
   end
   if new then
-    presence_set(k, now_ms, user, status)
-  elseif (added or renamed) and visible(user) then
+    presence_choose(k, user, status)
+  end
+  presence_judge(k, now_ms, user)
+  if not new and (added or renamed) and visible(user) then
     presence_changed(k, now_ms, user)
   end
 end
@@ -98,6 +106,7 @@ function change.drop(user, lease)
   deadline = math.min(tonumber(deadline), now_ms + grace)
   if redis.call('ZADD', k.signed_in, 'GT', deadline, stand_in(user)) == 1 then
     redis.call('ZREM', k.signed_in, lease)
+    presence_idle(k, user, stand_in(user), presence_idle(k, user, lease, false))
   else
     presence_end(k, now_ms, lease)
   end
@@ -105,7 +114,15 @@ end
 
 function change.status(user, _, status)
   if redis.call('HEXISTS', k.connections, user) == 1 then
-    presence_set(k, now_ms, user, status)
+    presence_choose(k, user, status)
+    presence_judge(k, now_ms, user)
+  end
+end
+
+function change.idle(user, lease, idle)
+  if redis.call('ZSCORE', k.signed_in, lease) then
+    presence_idle(k, user, lease, idle == '1')
+    presence_judge(k, now_ms, user)
   end
 end
 
@@ -140,4 +157,4 @@ end
 
 local wait = presence_tell(k, channel, now_ms, head, quiet, pace, batch)
 local place = redis.call('HMGET', k.room, 'epoch', 'seq')
-return {'OK', place[1], tonumber(place[2]), wait, presence_next_end(k, now_ms), went}
+return {'OK', place[1], tonumber(place[2]), wait, presence_now, went}

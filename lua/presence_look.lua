@@ -15,6 +15,9 @@
 --   changed      ZSET
 --   hours        HASH
 --   days         HASH
+--   chosen       HASH
+--   idle         SET
+--   idlers       HASH
 -- ARGV
 --   clock        ms, '' = Redis TIME
 --   channel      where events are published

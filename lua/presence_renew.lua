@@ -16,6 +16,9 @@
 --   changed      ZSET
 --   hours        HASH
 --   days         HASH
+--   chosen       HASH
+--   idle         SET
+--   idlers       HASH
 -- ARGV
 --   clock        ms, '' = Redis TIME
 --   channel      where events are published
@@ -27,8 +30,7 @@
 --   lease_ms     ms
 --   …            this node's leases, any number
 -- RETURNS
---   {'OK', epoch, seq, ms until more can be told or -1, ms until the next connection's deadline or -1,
---    {user who went, …}, {own lease that was gone, …}} | {'ROOM_NOT_FOUND'}
+--   {'OK', epoch, seq, ms until more can be told or -1, {user, new status, …}, {user who went, …}, {own lease that was gone, …}} | {'ROOM_NOT_FOUND'}
 -- EVENTS
 --   `user:status` for what has changed, at the pace of the room
 --@include clock
@@ -65,4 +67,4 @@ end
 
 local wait = presence_tell(k, channel, now_ms, head, quiet, pace, batch)
 local place = redis.call('HMGET', k.room, 'epoch', 'seq')
-return {'OK', place[1], tonumber(place[2]), wait, presence_next_end(k, now_ms), swept, gone}
+return {'OK', place[1], tonumber(place[2]), wait, presence_now, swept, gone}

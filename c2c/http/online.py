@@ -13,7 +13,7 @@ from starlette.responses import Response
 from c2c.errors import BadValue, Forbidden
 from c2c.events import UserId
 from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success
-from c2c.rooms.presence import HOME, LIST_USERS, page_json, read_user, update_status
+from c2c.rooms.presence import HOME, LIST_USERS, being_opened, page_json, read_user, update_status
 from c2c.users import Status
 
 _USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
@@ -37,7 +37,8 @@ async def list_users(request: Request) -> Response:
     status = check_value(_STATUS, query["status"], "status") if "status" in query else ""
     after = check_value(_USER_ID, query["after"], "after") if "after" in query else ""
     limit = check_value(_LIMIT, query.get("limit", str(LIST_USERS)), "limit")
-    page = await node_of(request).store.users.page(HOME, status, after, limit)
+    with being_opened():
+        page = await node_of(request).store.users.page(HOME, status, after, limit)
     count = page.counts[status] if status else sum(page.counts.values())
     return success({"count": count, **page_json(page)})
 
@@ -45,7 +46,8 @@ async def list_users(request: Request) -> Response:
 async def get_user(request: Request) -> Response:
     """`GET /api/online-status/{userId}`: what others see of a user; somebody unknown is offline."""
     await caller(request)
-    return success(await read_user(node_of(request).store, _user_of(request)))
+    with being_opened():
+        return success(await read_user(node_of(request).store, _user_of(request)))
 
 
 async def put_status(request: Request) -> Response:
@@ -55,7 +57,8 @@ async def put_status(request: Request) -> Response:
     wanted = check(NewStatus, await read_object(request))
     if user_id != principal.profile.user_id:
         raise Forbidden(reason="everybody chooses their own status only")
-    await update_status(node_of(request).store, user_id, wanted.status)
+    with being_opened():
+        await update_status(node_of(request).store, user_id, wanted.status)
     return success({"status": wanted.status})
 
 
@@ -72,9 +75,10 @@ async def get_summary(request: Request) -> Response:
     hours = check_value(_HOURS, request.query_params.get("hours", "24"), "hours")
     days = check_value(_DAYS, request.query_params.get("days", "30"), "days")
     users = node_of(request).store.users
-    page, by_hour, by_day = await asyncio.gather(
-        users.page(HOME, "", "", 1), users.figures(HOME, "hours"), users.figures(HOME, "days")
-    )
+    with being_opened():
+        page, by_hour, by_day = await asyncio.gather(
+            users.page(HOME, "", "", 1), users.figures(HOME, "hours"), users.figures(HOME, "days")
+        )
     stats = {"total": sum(page.counts.values()), "byStatus": page.counts}
     return success(
         {

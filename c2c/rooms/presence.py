@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from c2c.events import KindCommand, Position, UserId
+from c2c.errors import RoomNotFound, ServiceUnavailable
+from c2c.events import Command, KindCommand, Position, UserId
 from c2c.rooms.base import Answer, Call, Kind, Snapshot, decode_events
 from c2c.store import Joined, Retention, Store
 from c2c.users import Change, Profile, Status, UsersPage
@@ -17,6 +22,7 @@ SNAPSHOT_USERS: Final = 500
 LIST_USERS: Final = 200
 # Of rooms with more users an event may hold 500 of them, about 64 KB.
 _LOG_EVENTS: Final = 500
+_OPENING_MS: Final = 500
 
 
 class StatusUpdate(KindCommand):
@@ -40,6 +46,11 @@ class Heartbeat(KindCommand):
     t: Literal["heartbeat"]
 
 
+class StatusIdle(KindCommand):
+    t: Literal["status:idle"]
+    idle: bool
+
+
 class Presence(Kind):
     """The one room of all who are signed in. Signing in makes one a member (`c2c.signed_in`), joining subscribes."""
 
@@ -53,6 +64,7 @@ class Presence(Kind):
             OnlineList: self._list,
             StatusQuery: self._query,
             Heartbeat: self._heartbeat,
+            StatusIdle: self._idle,
         }
 
     async def look_in(self, store: Store) -> Joined:
@@ -66,6 +78,10 @@ class Presence(Kind):
         stats = {"total": sum(page.counts.values()), "byStatus": page.counts}
         return Snapshot(Position(page.position.epoch, position.seq), {**page_json(page), "stats": stats})
 
+    async def handle(self, call: Call, command: Command) -> Answer:
+        with being_opened():
+            return await super().handle(call, command)
+
     async def _update(self, call: Call, command: StatusUpdate) -> Answer:
         await update_status(call.store, call.sender.user_id, command.status)
         return {"t": "status:updated", "status": command.status}
@@ -77,9 +93,22 @@ class Presence(Kind):
     async def _query(self, call: Call, command: StatusQuery) -> Answer:
         return {"t": "status:result", **await read_user(call.store, command.targetUserId)}
 
+    async def _idle(self, call: Call, command: StatusIdle) -> Answer:
+        await call.store.users.idle(HOME, call.sender.user_id, call.connection_id, command.idle)
+        return {"t": "ack"}
+
     async def _heartbeat(self, call: Call, command: Heartbeat) -> Answer:
         # The connection itself is watched; that its user asks changes nothing.
         return {"t": "heartbeat:ack", "serverTime": round(datetime.now(UTC).timestamp() * 1000)}
+
+
+@contextlib.contextmanager
+def being_opened() -> Iterator[None]:
+    """The room exists always: where Redis has lost it, a node opens it again in a moment. Raises ServiceUnavailable."""
+    try:
+        yield
+    except RoomNotFound:
+        raise ServiceUnavailable(retryAfterMs=_OPENING_MS) from None
 
 
 def page_json(page: UsersPage) -> dict[str, Any]:
@@ -107,6 +136,13 @@ async def read_user(store: Store, user_id: str) -> dict[str, Any]:
     looking, remembered = store.users.look(HOME, [user_id]), store.users.session(user_id)
     user: dict[str, Any] = decode_events(await looking)[0]
     profile: Profile | None = await remembered
-    if user["status"] == "offline" and profile is not None:
+    if user["status"] == "offline":
+        # Both of somebody hidden are kept while they are here: they must be forgotten as those of somebody gone are.
+        if profile is None or _seconds_since(user["lastSeen"]) > store.users.session_ttl_s:
+            profile = Profile(user_id, user_id, "")
         user |= {"username": profile.username, "avatar": profile.avatar}
     return {"userId": user_id, "online": user["status"] != "offline", **user}
+
+
+def _seconds_since(timestamp: str | None) -> float:
+    return math.inf if timestamp is None else time.time() - datetime.fromisoformat(timestamp).timestamp()

@@ -56,6 +56,29 @@ export interface JoinedFrame extends RoomEvent {
   state?: Record<string, unknown>;
 }
 
+/** Somebody, as the room of kind `presence` tells of them. */
+export interface OnlineUser {
+  userId: string;
+  username: string;
+  /** A URL, or empty. */
+  avatar: string;
+  status: 'online' | 'away' | 'busy' | 'offline';
+  /** ISO 8601; null when nobody remembers. */
+  lastSeen: string | null;
+  roomId: string | null;
+  connections: number;
+}
+
+/** In a room of kind `presence`: `users`, and the other fields if it is one. In other rooms: the other fields. */
+export interface StatusEvent extends RoomEvent {
+  t: 'user:status';
+  users?: OnlineUser[];
+  userId?: string;
+  username?: string;
+  status?: string;
+  lastSeen?: string | null;
+}
+
 /** The state was thrown away: what was missed can't be had. `room.state` is new, and what follows follows on it. */
 export interface Replaced extends Frame {
   t: 'replaced';
@@ -87,6 +110,7 @@ export interface RoomEvents {
   user_joined: RoomEvent & { userId: string; username: string };
   user_left: RoomEvent & { userId: string; reason: string };
   typing: RoomEvent & { userId: string; typing: boolean };
+  'user:status': StatusEvent;
 }
 
 /** A command that is kept until the server has answered it. */

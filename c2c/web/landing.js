@@ -3,8 +3,7 @@
  * @module
  */
 
-import { C2C } from './c2c.js';
-import { language, onLanguage, t, timeAgo } from './i18n/index.js';
+import { onLanguage, t, timeAgo } from './i18n/index.js';
 import { find, h, icon } from './shell/dom.js';
 import { Header } from './shell/header.js';
 import { authorization, identity, onIdentity, signIn } from './shell/identity.js';
@@ -157,10 +156,7 @@ function iconButton(picture, words) {
 /** A connection of its own, for the light and for being online; there is nobody to connect before the sign-in. */
 async function connect() {
   const me = await identity();
-  if (!me) return;
-  const client = new C2C({ url: '/ws', token: () => me.token, lang: language() });
-  header.watch(client);
-  await client.connect().catch(() => {});
+  await (me && header.connect(me, () => void header.showAccount()).connect().catch(() => {}));
 }
 
 function start() {

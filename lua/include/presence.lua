@@ -1,7 +1,8 @@
 -- Who is signed in, what others see of them, and when others are told. Needs clock and event_append.
 --
--- A user is signed in while a lease of theirs lives, and visible unless they chose `offline`. Visible users stand in
--- `members` and in the ZSET of their status, so that lists are pages and counts are sizes. Whatever changes puts the
+-- A user is signed in while a lease of theirs lives, and visible unless they chose `offline`. Who chose nothing is online,
+-- or away while all their connections are idle. Visible users stand in `members` and in the ZSET of their status, so that
+-- lists are pages and counts are sizes. Whatever changes puts the
 -- user into `changed`; `presence_tell` makes events of that, at once in a small room, at a pace in a big one.
 
 local PRESENCE_STATUSES = {'online', 'away', 'busy'}
@@ -11,7 +12,7 @@ local PRESENCE_GAP_MS, PRESENCE_FIGURES_MS, PRESENCE_KEPT_MS = 60000, 1000, 30 *
 -- The keys, in the order in which the scripts' headers name them.
 local function presence_keys()
   local names = {'room', 'signed_in', 'connections', 'members', 'log', 'profiles', 'places', 'seen', 'online', 'away',
-    'busy', 'changed', 'hours', 'days'}
+    'busy', 'changed', 'hours', 'days', 'chosen', 'idle', 'idlers'}
   local k = {}
   for i, name in ipairs(names) do
     k[name] = KEYS[i]
@@ -31,6 +32,9 @@ local function presence_status(k, user)
   end
   return 'offline'
 end
+
+-- Users whose status this call has changed, each followed by the new status.
+local presence_now = {}
 
 local function presence_changed(k, now_ms, user)
   redis.call('ZADD', k.changed, 'NX', now_ms, user)
@@ -55,6 +59,41 @@ local function presence_set(k, now_ms, user, status)
     redis.call('ZREMRANGEBYRANK', k.seen, 0, -PRESENCE_SEEN_MAX - 1)
   end
   presence_changed(k, now_ms, user)
+  presence_now[#presence_now + 1] = user
+  presence_now[#presence_now + 1] = status
+end
+
+-- What a user is seen as, by what they chose and by whether anybody is at one of their devices.
+local function presence_judge(k, now_ms, user)
+  local status = redis.call('HGET', k.chosen, user) or 'online'
+  local idlers = tonumber(redis.call('HGET', k.idlers, user) or '0')
+  if status == 'online' and idlers > 0 and idlers >= tonumber(redis.call('HGET', k.connections, user) or '0') then
+    status = 'away'
+  end
+  presence_set(k, now_ms, user, status)
+end
+
+local function presence_choose(k, user, status)
+  if status == 'online' then
+    redis.call('HDEL', k.chosen, user)
+  else
+    redis.call('HSET', k.chosen, user, status)
+  end
+end
+
+-- Notes whether a connection is idle. Returns whether it was.
+local function presence_idle(k, user, lease, idle)
+  local was = redis.call('SISMEMBER', k.idle, lease) == 1
+  if idle and not was then
+    redis.call('SADD', k.idle, lease)
+    redis.call('HINCRBY', k.idlers, user, 1)
+  elseif was and not idle then
+    redis.call('SREM', k.idle, lease)
+    if redis.call('HINCRBY', k.idlers, user, -1) <= 0 then
+      redis.call('HDEL', k.idlers, user)
+    end
+  end
+  return was
 end
 
 -- Ends one connection; the user goes with the last one. Returns whether they did.
@@ -63,17 +102,22 @@ local function presence_end(k, now_ms, lease)
     return false
   end
   local user = string.match(lease, '^(.*)/[^/]*$')
+  presence_idle(k, user, lease, false)
   local last = redis.call('HINCRBY', k.connections, user, -1) <= 0
   local visible = redis.call('SISMEMBER', k.members, user) == 1
   if last then
     redis.call('HDEL', k.connections, user)
     redis.call('HDEL', k.places, user)
+    redis.call('HDEL', k.chosen, user)
     presence_set(k, now_ms, user, 'offline')
     if not redis.call('ZSCORE', k.changed, user) then
       redis.call('HDEL', k.profiles, user) -- otherwise when others have been told
     end
-  elseif visible then
-    presence_changed(k, now_ms, user)
+  else
+    presence_judge(k, now_ms, user)
+    if visible then
+      presence_changed(k, now_ms, user)
+    end
   end
   return last
 end
@@ -175,8 +219,10 @@ local function presence_tell(k, channel, now_ms, head, quiet, pace, batch)
   if redis.call('ZCARD', k.changed) == 0 then
     return -1
   end
-  local big = count > quiet
-  local due = tonumber(redis.call('HGET', k.room, 'toldAt') or '0') + pace
+  local told = redis.call('HMGET', k.room, 'toldAt', 'crowded')
+  -- A crowd is one until all of its leaving has been told: else those who are left would hear of each one's.
+  local big = count > quiet or told[2] == '1'
+  local due = tonumber(told[1] or '0') + pace
   if big and due > now_ms and due <= now_ms + pace then
     return due - now_ms
   end
@@ -198,15 +244,11 @@ local function presence_tell(k, channel, now_ms, head, quiet, pace, batch)
       redis.call('HDEL', k.profiles, user)
     end
   end
-  redis.call('HSET', k.room, 'toldAt', string.format('%d', now_ms))
-  if redis.call('ZCARD', k.changed) == 0 then
+  local left = redis.call('ZCARD', k.changed)
+  local crowded = big and (count > quiet or left > 0)
+  redis.call('HSET', k.room, 'toldAt', string.format('%d', now_ms), 'crowded', crowded and '1' or '0')
+  if left == 0 then
     return -1
   end
   return big and pace or 0
-end
-
--- The ms until the next connection's deadline, -1 = there is none.
-local function presence_next_end(k, now_ms)
-  local first = redis.call('ZRANGE', k.signed_in, 0, 0, 'WITHSCORES')
-  return first[2] and math.max(0, tonumber(first[2]) - now_ms) or -1
 end

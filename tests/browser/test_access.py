@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ async def test_axe_finds_nothing_on_any_page(start_node: StartNode, visit: Visit
         await _check(kim, "chat with its menu open")
         await _show_toasts(kim)
         await _check(kim, "chat with toasts")
+        await _check_online(kim, node)
+        await kim.page.goto("/chat/abc12345")
+        await expect(kim.page.locator("textarea")).to_be_visible()
     node.kill()
     await kim.light_is("connecting")
     await kim.page.locator("textarea").fill("x" * 4001)
@@ -58,6 +62,29 @@ async def test_axe_finds_nothing_on_any_page(start_node: StartNode, visit: Visit
     await kim.page.locator(".card").first.get_by_role("button").click()
     await expect(kim.page.locator("#link")).to_be_visible()
     await _check(kim, "landing with a new room")
+
+
+async def _check_online(kim: Person, node: NodeProcess) -> None:
+    """Everybody in each status, at every width; nobody; and the menu."""
+    await kim.page.set_viewport_size({"width": 1280, "height": 800})
+    async with AsyncExitStack() as stack:
+        for status in ("online", "away", "busy", "offline"):
+            talker = await stack.enter_async_context(talk(node.ws_url))
+            await talker.ask("hello", token=f"{status}.person")
+            await talker.ask("status:update", status=status)
+            await talker.ask("join", roomId="abc12345")
+        await kim.page.goto("/online")
+        await kim.page.locator(".person", has_text="busy.person").get_by_role("button").click()
+        for width in _WIDTHS:
+            await kim.page.set_viewport_size({"width": width, "height": 800})
+            await expect(kim.page.locator(".table")).to_have_attribute("aria-rowcount", "6")
+            await _check(kim, f"everybody, {width} px")
+        await kim.page.locator(".account > button").click()
+        await _check(kim, "everybody with the menu open")
+        await kim.page.keyboard.press("Escape")
+        await kim.page.get_by_role("searchbox").fill("nobody of that name")
+        await expect(kim.page.locator(".empty")).to_be_visible()
+        await _check(kim, "nobody found")
 
 
 async def _fill_room(kim: Person, lee: Any) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.person import Person
@@ -158,9 +161,40 @@ async def test_a_room_that_redis_forgot_is_opened_again_with_a_word_about_it(vis
         forgetful.start()
         await kim.page.locator(".toast.info", has_text="loaded anew").wait_for(timeout=30_000)
         assert await kim.field.input_value() == "a draft"
-        await kim.sees("meanwhile")
+        await expect(kim.page.locator(".row:not(.sending) .text")).to_have_count(2, timeout=30_000)
+        assert sorted(await kim.texts()) == ["before", "meanwhile"]
         await kim.write("after")
-        await kim.sees("meanwhile", "after")
+        await expect(kim.page.locator(".row:not(.sending) .text")).to_have_count(3)
+        assert sorted(await _log(node)) == ["after", "before", "meanwhile"]
+
+
+@pytest.mark.parametrize("way", ["open", "refused"])
+async def test_what_redis_lost_after_it_was_acknowledged_is_shown_on_its_way_and_written_again(
+    visit: Visit, node: NodeProcess, lasting_redis: RedisServer, tmp_path: Path, way: str
+) -> None:
+    kim = await _in_room(visit, node, way)
+    await kim.write("kept")
+    await kim.sees("kept")
+    shutil.copytree(lasting_redis.folder, tmp_path / "copy")
+    await kim.write("lost")
+    await kim.sees("kept", "lost")
+    await kim.page.evaluate("""
+        window.seen = [];
+        new MutationObserver(() => window.seen.push(
+          ...[...document.querySelectorAll('.row')].map((row) => [row.textContent, row.matches('.sending')])
+        )).observe(document.querySelector('.log'), { attributes: true, childList: true, subtree: true });
+    """)
+    lasting_redis.kill()
+    shutil.rmtree(lasting_redis.folder)
+    shutil.copytree(tmp_path / "copy", lasting_redis.folder)
+    lasting_redis.start()
+    await kim.page.locator(".toast.info", has_text="loaded anew").wait_for(timeout=30_000)
+    await kim.sees("kept", "lost", within_s=30)
+    assert await _log(node) == ["kept", "lost"]
+    assert any("lost" in text and sending for text, sending in await kim.page.evaluate("window.seen"))
+    await kim.page.reload()
+    await kim.is_in()
+    await kim.sees("kept", "lost")
 
 
 async def test_over_the_fallback_two_people_talk_and_see_each_other(visit: Visit, node: NodeProcess) -> None:

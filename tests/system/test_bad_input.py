@@ -297,17 +297,11 @@ BAD_IDS = {
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, RedisServer]]:
-    """A node on a Redis of its own, where nothing happens but canaries."""
+    """A node on a Redis of its own, where nothing happens but canaries and sweeps."""
     with RedisServer() as server, NodeProcess(server.url) as node:
+        server.count_calls()
         yield node, server
         assert "Traceback" not in node.log
-
-
-def _calls(server: RedisServer) -> int:
-    """How many commands Redis has carried out that are neither canaries nor ours."""
-    stats: dict[str, dict[str, int]] = server.client.info("commandstats")
-    idle = ("cmdstat_publish", "cmdstat_info", "cmdstat_ping", "cmdstat_hello", "cmdstat_client|setinfo")
-    return sum(stat["calls"] for name, stat in stats.items() if name not in idle)
 
 
 @pytest.mark.parametrize("bad_id", BAD_IDS.values(), ids=BAD_IDS.keys())
@@ -315,7 +309,7 @@ async def test_a_bad_id_is_a_bad_value_and_redis_never_hears_of_it(
     quiet: tuple[NodeProcess, RedisServer], bad_id: str
 ) -> None:
     node, server = quiet
-    before = _calls(server)
+    before = server.calls()
     async with talk(node.ws_url) as client:
         for t, fields in (
             ("join", {"token": "kim"}),
@@ -330,7 +324,7 @@ async def test_a_bad_id_is_a_bad_value_and_redis_never_hears_of_it(
     for field in ("roomId", "creatorName"):
         status, answer = node.request("POST", "/api/rooms", {field: bad_id})
         assert (status, answer["error"]["code"], answer["error"]["details"]["field"]) == (422, "BAD_VALUE", field)
-    assert _calls(server) == before
+    assert server.calls() == before
 
 
 @pytest.mark.parametrize("bad_id", ["a%20b", "%7Ba%7D", "%00", "a%0Ab", "x" * 65, "%F0%9F%98%80", "%FF", "%E2%80%AE"])
@@ -338,7 +332,7 @@ def test_a_bad_id_in_a_path_is_a_bad_value_and_redis_never_hears_of_it(
     quiet: tuple[NodeProcess, RedisServer], bad_id: str
 ) -> None:
     node, server = quiet
-    before = _calls(server)
+    before = server.calls()
     for method, path, body in (
         ("GET", f"/api/rooms/{bad_id}", None),
         ("GET", f"/api/rooms/{bad_id}/events", None),
@@ -346,14 +340,14 @@ def test_a_bad_id_in_a_path_is_a_bad_value_and_redis_never_hears_of_it(
     ):
         status, answer = node.request(method, path, body)
         assert (status, answer["error"]["code"]) == (422, "BAD_VALUE")
-    assert _calls(server) == before
+    assert server.calls() == before
 
 
 async def test_counting_redis_calls_would_notice_one(quiet: tuple[NodeProcess, RedisServer]) -> None:
     node, server = quiet
-    before = _calls(server)
+    before = server.calls()
     assert node.get("/api/rooms/nowhere")[0] == 404
-    assert _calls(server) > before
+    assert server.calls() > before
 
 
 @pytest.mark.parametrize(

@@ -497,6 +497,29 @@ async def test_rooms_and_inspect_show_what_redis_holds_and_how_to_see_it(
         assert f"$ redis-cli -p {redis_server.port} {command}" in text
 
 
+async def test_inspect_shows_who_is_signed_in_and_the_keys_of_their_room(
+    environment: dict[str, str], start_node: StartNode, redis_server: RedisServer
+) -> None:
+    node = start_node()
+    environment["C2C_REDIS_URL"] = redis_server.url
+    async with Client(node.ws_url, token="kim") as kim, Client(node.ws_url, token="lee") as lee:
+        await kim.send("status:update", status="busy")
+        await lee.send("status:update", status="offline")
+        listed = await asyncio.to_thread(run, environment, "rooms")
+        shown = await asyncio.to_thread(run, environment, "inspect", "online")
+    assert listed.returncode == shown.returncode == 0
+    assert re.search(r"^online\tpresence\t1\t\d+\tc2c\t.*\tnever$", listed.stdout, re.MULTILINE)
+    text = shown.stdout
+    assert "kind\tpresence" in text
+    assert re.search(r"^kim\tbusy\t1$", text, re.MULTILINE)
+    for client in (kim, lee):  # hidden or not, a connection is one
+        assert re.search(rf"^{client.me}\t{client._welcome['connectionId']}\t[\d.]+ s$", text, re.MULTILINE)
+    assert f"$ redis-cli -p {redis_server.port} ZRANGE room:online:signed-in 0 -1 WITHSCORES" in text
+    listed_keys = re.findall(r"^(room:online\S*)\tnever$", text, re.MULTILINE)
+    assert set(redis_server.client.scan_iter("room:online*")) - set(listed_keys) <= {"room:online:changed"}
+    assert "room:online:leases" not in text
+
+
 def test_the_redis_of_a_running_c2c_is_found_by_its_folder(environment: dict[str, str], tmp_path: Path) -> None:
     assert said(run(environment, "rooms").stderr) == [
         "c2c: no c2c with a private Redis runs here: say which Redis with --redis-url"

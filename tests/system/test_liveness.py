@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import time
-from statistics import median
 
 from tests.conftest import StartNode
 from tests.support import RedisServer, Talker, contiguous, eventually, talk
@@ -185,8 +184,8 @@ async def test_a_client_that_never_reads_is_closed_with_4420_and_slows_nobody(st
             await eventually(lambda: node.metric("c2c_slow_consumers_total") == 1)
             assert await sleeper.close_code() == 4420
         without_ms = [await _p99_ms(sender, reader, f"without {n} ") for n in range(10)]
-        # Medians of windows: whatever else the machine does at a time spoils one of them, not all.
-        assert median(with_sleeper_ms) - median(without_ms) < 10, (with_sleeper_ms, without_ms)
+        # The best of the windows: whatever else the machine does at a time spoils some of them, a slow reader all.
+        assert min(with_sleeper_ms) - min(without_ms) < 10, (with_sleeper_ms, without_ms)
         assert contiguous(reader.seqs)
 
 

@@ -60,8 +60,7 @@ async def speak_to(url: str, subprotocol: Subprotocol) -> AsyncIterator[Talker]:
 def redis_of_module() -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
-        leaked = [key for key in server.client.scan_iter() if server.client.ttl(key) == -1 and key != "rooms"]
-        assert leaked == [], f"keys that never expire: {leaked}"
+        assert server.leaked_keys() == [], "keys that never expire"
 
 
 @pytest.fixture(scope="module")

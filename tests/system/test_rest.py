@@ -110,7 +110,7 @@ def test_a_room_is_opened_with_an_id_made_up_and_its_creator_in_it(
     assert len(shown.pop("epoch")) > 0
     assert shown == {
         "roomId": opened["roomId"], "kind": "chat", "title": "", "status": "active", "memberCount": 1,
-        "members": ["홍길동"], "seq": 0,
+        "members": ["홍길동"], "presence": {"홍길동": "offline"}, "seq": 0,
     }  # fmt: skip
 
 
@@ -733,15 +733,17 @@ async def test_metrics_show_what_waits_for_redis_while_it_hangs(
     start_node: StartNode, redis_server: RedisServer
 ) -> None:
     node = start_node(redis_timeout_s=30, canary_timeout_s=60)
-    async with talk(node.ws_url) as client:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(talk(node.ws_url)) for _ in range(5)]
+        for client in clients:
+            await client.ask("hello", token="kim")
         redis_server.signal(signal.SIGSTOP)
-
-        async def more_waits() -> bool:
-            await client.send({"t": "hello", "token": "kim"})  # each is a call that nobody waits for
-            return samples(node, "c2c_store_queue")[""] >= 5
-
         try:
-            await eventually(more_waits)
+            # A renewal or the canary is on its way and hangs, and another one waits behind it.
+            await eventually(lambda: samples(node, "c2c_store_queue")[""] >= 1)
+            for client in clients:
+                await client.send({"t": "online:list"})
+            await eventually(lambda: samples(node, "c2c_store_queue")[""] >= 5)
         finally:
             redis_server.signal(signal.SIGCONT)
         await eventually(lambda: samples(node, "c2c_store_queue") == {"": 0})

@@ -16,7 +16,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("codec", "keys", "scripts", "pipeline"),
     ("users", "lineups", "store", "lineup_file"),
     ("rooms.base", "rooms.chat", "rooms.presence", "rooms.lineup", "rooms"),
-    ("outbox", "fanout", "relay", "hub", "signed_in", "leases", "wire", "auth"),
+    ("outbox", "fanout", "relay", "hub", "signed_in", "leases", "handshake", "keepalive", "wire", "auth"),
     ("node",),
     (
         "connection",

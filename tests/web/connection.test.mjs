@@ -335,7 +335,8 @@ test('close says goodbye, ends everything, and connect begins anew', async () =>
   assert.equal(server.socket.closed, 1000);
   await clock.advance(0);
   assert.equal(clock.timers.size, 0);
-  const heard = [[page, 'online'], [page, 'pageshow'], [page.document, 'visibilitychange']];
+  const heard = ['online', 'pageshow', 'pagehide', 'pageswap'].map((type) => [page, type]);
+  heard.push([page.document, 'visibilitychange']);
   assert.deepEqual(heard.flatMap(([target, type]) => getEventListeners(target, type)), []);
   page.dispatchEvent(new Event('online'));
   await clock.advance(60_000);
@@ -345,6 +346,51 @@ test('close says goodbye, ends everything, and connect begins anew', async () =>
   await connected;
   assert.deepEqual(joins(server).at(-1).since, { epoch: 'e1', seq: 0 });
   assert.equal(c2c.rooms.get('r'), room);
+});
+
+test('a page that goes for good says goodbye; one that is loaded again, or followed by another of ours, does not', async () => {
+  const cases = [[undefined, 1000], [null, 1000], [{ navigationType: 'reload' }, undefined], [{ navigationType: 'push' }, undefined]];
+  for (const [activation, code] of cases) {
+    const { server, page } = await inRoom();
+    page.go(activation);
+    assert.equal(server.socket.closed, code);
+  }
+});
+
+test('where nobody knows where a page goes, it says nothing', async () => {
+  const page = Object.assign(new EventTarget(), { location: { href: 'https://c2c.example/' } });
+  const { server } = await inRoom({ page });
+  page.dispatchEvent(new Event('pagehide'));
+  assert.equal(server.socket.closed, undefined);
+});
+
+test('a page that comes back out of the browser’s cache connects again, resumes, and may say goodbye again', async () => {
+  const { server, page, clock, c2c, statuses } = await inRoom();
+  for (const sockets of [2, 3]) {
+    page.go(null);
+    assert.deepEqual(statuses.at(-1), { status: 'disconnected', reason: 'hidden' });
+    await clock.advance(60_000);
+    page.dispatchEvent(new Event('pageshow'));
+    await clock.advance(1);
+    assert.deepEqual([c2c.status, server.sockets.length], ['connected', sockets]);
+    assert.deepEqual(joins(server).at(-1).since, { epoch: 'e1', seq: 0 });
+  }
+  page.go({ navigationType: 'push' });
+  page.dispatchEvent(new Event('pageshow'));
+  await clock.advance(1);
+  page.go();
+  assert.equal(server.socket.closed, 1000);
+});
+
+test('what was on its way when the page went is sent when it is back', async () => {
+  const { server, page, clock, room } = await inRoom();
+  server.answer = (frame) => (frame.t === 'msg' ? undefined : server.good(frame));
+  const sending = room.send({ t: 'msg', text: 'm1' });
+  page.go(null);
+  server.answer = (frame) => server.good(frame);
+  page.dispatchEvent(new Event('pageshow'));
+  await clock.advance(1);
+  assert.equal((await sending).t, 'ack');
 });
 
 test('joining what is not there is rejected; what is away for now is waited for', async () => {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 
 import { C2C } from '../../c2c/web/c2c.js';
-import { FakeStorage } from './fakes.mjs';
+import { FakeStorage, waiting } from './fakes.mjs';
 import { cannotRun, eventually, Node, Proxy, Redis } from './servers.mjs';
 
 const TRANSPORTS = ['websocket', 'sse'];
@@ -18,6 +18,7 @@ let nodes;
 let rooms = 0;
 const clients = new Set();
 const proxies = new Set();
+const programs = new Set();
 
 before(async () => {
   if (cannotRun) return;
@@ -28,7 +29,7 @@ before(async () => {
 after(async () => {
   for (const client of clients) client.close();
   for (const proxy of proxies) await proxy.stop();
-  for (const program of [...(nodes ?? []), redis]) await program?.stop();
+  for (const program of [...programs, ...(nodes ?? []), redis]) await program?.stop();
 });
 
 class Blocked {
@@ -47,6 +48,16 @@ async function enter(url, user, roomId, { transport = 'websocket', storage = nul
   room.on('msg', (event) => heard.push(event.text));
   assert.equal(c2c.connection.transport, transport);
   return { c2c, room, heard };
+}
+
+/** A Redis and a node of one's own, for what would harm the other tests. */
+async function ownServers() {
+  const own = new Redis();
+  const node = new Node(own);
+  for (const program of [node, own]) programs.add(program);
+  await own.start();
+  await node.start();
+  return { own, node };
 }
 
 async function proxyTo(node) {
@@ -175,9 +186,9 @@ for (const transport of TRANSPORTS) {
       page.c2c.close();
       proxy.mode = 'pass';
     }
-    assert.ok(storage.length > 0);
+    assert.ok(waiting(storage).length > 0);
     const page = await enter(proxy.url, 'kim', roomId, { transport, storage });
-    await eventually(() => storage.length === 0, 'everything is sent');
+    await eventually(() => waiting(storage).length === 0, 'everything is sent');
     await eventually(() => lee.heard.length >= all.length, 'all is heard');
     assert.deepEqual(texts(await nodes[0].log(roomId)), all);
     assert.deepEqual(lee.heard, all);
@@ -212,9 +223,34 @@ test('sse: a user id in another script signs in (auth dev)', options, async () =
   assert.equal(answer.status, 200);
 });
 
-test('a room that Redis has lost is opened again; the state is replaced and nothing unacked is lost', options, async () => {
-  const own = await new Redis().start();
-  const node = await new Node(own).start();
+for (const transport of TRANSPORTS) {
+  test(`${transport}: what was acknowledged and lost by a Redis that went back is written again, once`, options, async () => {
+    const { own, node } = await ownServers();
+    const roomId = await node.openRoom('went-back');
+    const kim = await enter(node.url, 'kim', roomId, { transport });
+    const lee = await enter(node.url, 'lee', roomId);
+    const replaced = new Promise((resolve) => kim.room.on('replaced', resolve));
+    const all = numbered(15);
+    const say = (texts) => Promise.all(texts.map((text) => kim.room.send({ t: 'msg', text })));
+    await say(all.slice(0, 5));
+    const copy = own.copy();
+    await say(all.slice(5, 10));
+    await own.killAndGoBack(copy);
+    const meanwhile = say(all.slice(10));
+    await own.start();
+    assert.match((await replaced).reason, /^(epoch|ahead)$/);
+    await meanwhile;
+    await eventually(() => kim.room.pending.length === 0, 'all is acknowledged again');
+    const log = texts(await node.log(roomId));
+    assert.deepEqual([...log].sort(), [...all].sort());
+    assert.deepEqual(log.filter((text) => all.indexOf(text) < 10), all.slice(0, 10));
+    await eventually(() => lee.heard.at(-1) === log.at(-1), 'all is heard');
+    for (const { c2c } of [kim, lee]) c2c.close();
+  });
+}
+
+test('a room that Redis has lost is opened again; the state is replaced and nothing that was sent is lost', options, async () => {
+  const { own, node } = await ownServers();
   const roomId = await node.openRoom('lost');
   const kim = await enter(node.url, 'kim', roomId);
   await kim.room.send({ t: 'msg', text: 'before' });
@@ -224,11 +260,12 @@ test('a room that Redis has lost is opened again; the state is replaced and noth
   await own.start();
   assert.equal((await replaced).reason, 'epoch');
   await Promise.all(sent);
-  assert.deepEqual(texts(await node.log(roomId)), numbered(5));
-  assert.deepEqual(kim.heard.slice(-5), numbered(5));
+  await eventually(() => kim.room.pending.length === 0, 'all is acknowledged');
+  const log = texts(await node.log(roomId));
+  assert.deepEqual(log.filter((text) => text !== 'before'), numbered(5));
+  assert.equal(log.length, 6);
+  assert.deepEqual(kim.heard.slice(-6), log);
   kim.c2c.close();
-  await node.stop();
-  await own.stop();
 });
 
 test('behind a stream, WebSockets are taken again when they work', options, async () => {

@@ -54,12 +54,25 @@ export class FakeStorage {
   removeItem = (key) => void this.map.delete(key);
 }
 
+/** The texts of the commands in a storage that no page has seen answered. */
+export function waiting(storage) {
+  const kept = [...storage.map.values()].map((value) => JSON.parse(value));
+  return kept.filter(({ answered }) => !answered).map(({ command }) => command.text);
+}
+
 /** A page that can be hidden and a network that comes back. */
 export class FakePage extends EventTarget {
   document = Object.assign(new EventTarget(), { hidden: false });
   coarse = false;
   location = { href: 'https://c2c.example/chat/r' };
   matchMedia = () => ({ matches: this.coarse });
+  onpageswap = null;
+
+  /** The page goes: to another page of ours (`activation`), to elsewhere (`null`), or its tab is closed. */
+  go(activation) {
+    if (activation !== undefined) this.dispatchEvent(Object.assign(new Event('pageswap'), { activation }));
+    this.dispatchEvent(new Event('pagehide'));
+  }
 
   hide(hidden) {
     this.document.hidden = hidden;
@@ -165,6 +178,14 @@ export class FakeServer {
     const event = this.append(roomId, { t: 'msg', from: this.me, text, by: id });
     this.done.set(id, event);
     return [event, ack(event)];
+  }
+
+  /** Redis comes back with an older copy: all behind `seq` is gone, and the memory of it too. */
+  goBack(seq, epoch, roomId = 'r') {
+    const room = this.room(roomId);
+    room.log.length = seq;
+    room.epoch = epoch;
+    for (const [id, event] of this.done) if (event.seq > seq) this.done.delete(id);
   }
 
   texts(roomId = 'r') {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { C2C } from '../../c2c/web/c2c.js';
-import { FakeStorage, world } from './fakes.mjs';
+import { FakeStorage, waiting, world } from './fakes.mjs';
 
 const HOUR_MS = 3_600_000;
 
@@ -27,7 +27,6 @@ function vanish({ clock, c2c, server }) {
 
 const msg = (text) => ({ t: 'msg', text });
 const texts = (...numbers) => numbers.map((number) => `m${number}`);
-const stored = (storage) => [...storage.map.values()].map((value) => JSON.parse(value).command.text);
 const outcome = (promise) =>
   promise.then(
     ({ t, seq }) => `${t} ${seq}`,
@@ -40,7 +39,7 @@ test('an ack resolves; the id is known at once', async () => {
   assert.deepEqual(room.pending.map(({ id, state }) => [id, state]), [[sending.id, 'sending']]);
   await clock.advance(0);
   assert.deepEqual(await sending, { t: 'ack', id: sending.id, epoch: 'e1', seq: 1 });
-  assert.deepEqual([server.texts(), room.pending, storage.length], [['hi'], [], 0]);
+  assert.deepEqual([server.texts(), room.pending, waiting(storage)], [['hi'], [], []]);
 });
 
 test('a command stands in the storage before it is sent', async () => {
@@ -48,7 +47,7 @@ test('a command stands in the storage before it is sent', async () => {
   const send = server.WebSocket.prototype.send;
   let before;
   server.WebSocket.prototype.send = function (text) {
-    before ??= stored(storage);
+    before ??= waiting(storage);
     send.call(this, text);
   };
   room.send(msg('hi'));
@@ -163,12 +162,12 @@ test('no answer for 5 s on a live connection is TIMEOUT: not sent again unless r
   assert.deepEqual(room.pending.map(({ command, state, code }) => [command.text, state, code]), [['m1', 'failed', 'TIMEOUT']]);
   server.socket.drop(1006);
   await clock.advance(60_000);
-  assert.deepEqual([server.texts(), stored(storage)], [['m2'], ['m1']]);
+  assert.deepEqual([server.texts(), waiting(storage)], [['m2'], ['m1']]);
   deaf = false;
   const again = room.retry(sending.id);
   await clock.advance(0);
   assert.equal(await outcome(again), 'ack 2');
-  assert.deepEqual([server.texts(), storage.length], [['m2', 'm1'], 0]);
+  assert.deepEqual([server.texts(), waiting(storage)], [['m2', 'm1'], []]);
 });
 
 test('an answer that comes too late settles what has failed', async () => {
@@ -183,7 +182,7 @@ test('an answer that comes too late settles what has failed', async () => {
   server.socket.receive({ t: 'ack', id: one.id, epoch: 'e1', seq: 1 });
   assert.equal(room.pending.length, 1);
   server.publish('r', { t: 'msg', text: 'm2', by: two.id });
-  assert.deepEqual([room.pending, storage.length], [[], 0]);
+  assert.deepEqual([room.pending, waiting(storage)], [[], []]);
 });
 
 test('silence is the connection’s fault: the command goes out again on the next one, and the promise waits', async () => {
@@ -322,7 +321,7 @@ test('what a page left behind is sent by the next one, in order, and shown until
   server.answer = (frame) => server.good(frame);
   server.socket.drop(1006);
   await after.clock.advance(2_000);
-  assert.deepEqual([server.texts(), after.room.pending, storage.length], [texts(1, 2, 3, 4), [], 0]);
+  assert.deepEqual([server.texts(), after.room.pending, waiting(storage)], [texts(1, 2, 3, 4), [], []]);
 });
 
 test('what was carried out just before a reload is not doubled', async () => {
@@ -336,7 +335,7 @@ test('what was carried out just before a reload is not doubled', async () => {
   server.answer = (frame) => server.good(frame);
   const after = await inRoom({ storage }, server);
   await after.clock.advance(100);
-  assert.deepEqual([server.texts(), after.room.pending, storage.length], [texts(1, 2), [], 0]);
+  assert.deepEqual([server.texts(), after.room.pending, waiting(storage)], [texts(1, 2), [], []]);
 });
 
 test('a failed command is still failed after a reload', async () => {
@@ -352,7 +351,7 @@ test('a failed command is still failed after a reload', async () => {
   server.answer = (frame) => server.good(frame);
   after.room.retry(after.room.pending[0].id);
   await after.clock.advance(0);
-  assert.deepEqual([server.texts(), storage.length], [['m1'], 0]);
+  assert.deepEqual([server.texts(), waiting(storage)], [['m1'], []]);
 });
 
 test('after a day nothing is sent any more, whosever it was', async () => {

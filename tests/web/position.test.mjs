@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { isJoined, Track } from '../../c2c/web/sdk/position.js';
+import { isJoined, Track } from '../../c2c/web/sdk/policy.js';
 
 const joined = (fields = {}) => ({
   t: 'joined', roomId: 'r', kind: 'chat', me: 'kim', members: ['kim'], presence: { kim: 'online' },
@@ -49,6 +49,40 @@ test('missed comings and goings do not undo the list that came after them', () =
   track.take(event(9, { t: 'user_left', userId: 'lee' }));
   track.take({ t: 'user:status', userId: 'kim', status: 'away' });
   assert.deepEqual([...track.presence], [['kim', 'away']]);
+});
+
+test('in the room of who is signed in, everybody comes and goes by their status', () => {
+  const track = new Track();
+  track.enter(joined({ kind: 'presence', members: ['kim', 'lee'], presence: { kim: 'online', lee: 'busy' } }));
+  const users = [['kim', 'away'], ['lee', 'offline'], ['min', 'online']].map(([userId, status]) => ({ userId, status }));
+  track.take(event(6, { t: 'user:status', users }));
+  assert.deepEqual([[...track.members], [...track.presence]], [['kim', 'min'], [['kim', 'away'], ['min', 'online']]]);
+  const one = { userId: 'kim', status: 'offline' };
+  track.take(event(7, { t: 'user:status', ...one, users: [one] }));
+  assert.deepEqual([[...track.members], [...track.presence]], [['min'], [['min', 'online']]]);
+});
+
+test('what a status was before a join does not undo what the join has said', () => {
+  const track = new Track();
+  track.enter(joined({ kind: 'presence' }));
+  track.enter(joined({ kind: 'presence', seq: 7, recovered: true, members: ['min'], presence: { min: 'busy' } }));
+  track.take(event(6, { t: 'user:status', users: [{ userId: 'lee', status: 'online' }] }));
+  track.take(event(7, { t: 'user:status', users: [{ userId: 'lee', status: 'offline' }, { userId: 'min', status: 'away' }] }));
+  assert.deepEqual([[...track.members], [...track.presence]], [['min'], [['min', 'busy']]]);
+});
+
+test('a status that is broken, published by hand, or of somebody who has gone changes nobody', () => {
+  const track = new Track();
+  track.enter(joined({ kind: 'presence' }));
+  const lee = { userId: 'lee', status: 'online' };
+  for (const users of [undefined, 'x', [null, 1, { userId: 1, status: 'online' }, { userId: 'lee' }]]) {
+    track.take(event(track.position.seq + 1, { t: 'user:status', users, ...lee }));
+  }
+  track.take({ t: 'user:status', ...lee, users: [lee] });
+  assert.deepEqual([[...track.members], [...track.presence]], [['kim'], [['kim', 'online']]]);
+  track.enter(joined({ kind: 'chat' }));
+  track.take({ t: 'user:status', ...lee });
+  assert.deepEqual([[...track.members], [...track.presence]], [['kim'], [['kim', 'online']]]);
 });
 
 test('a user called __proto__ is a user', () => {

@@ -1,7 +1,7 @@
 // Real Redis servers, real nodes, and a network that fails, for the tests that need them.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -74,6 +74,20 @@ export class Redis extends Program {
     await this.kill();
     rmSync(this.directory, { recursive: true });
     this.directory = mkdtempSync(path.join(tmpdir(), 'c2c-web-redis-'));
+  }
+
+  /** A copy of what stands in it, as a backup or a replica that lags has it. */
+  copy() {
+    const copy = `${this.directory}-copy`;
+    cpSync(this.directory, copy, { recursive: true });
+    return copy;
+  }
+
+  /** A crash, after which it knows what the copy knows. */
+  async killAndGoBack(copy) {
+    await this.kill();
+    rmSync(this.directory, { recursive: true });
+    this.directory = copy;
   }
 
   async stop() {

@@ -3,11 +3,11 @@
  * @module
  */
 
-import { C2C, C2CError } from '../c2c.js';
-import { errorWords, language, onLanguage, t } from '../i18n/index.js';
-import { find, h, icon } from '../shell/dom.js';
+import { C2CError } from '../c2c.js';
+import { errorWords, t } from '../i18n/index.js';
+import { find, h, icon, showNotice } from '../shell/dom.js';
 import { Header } from '../shell/header.js';
-import { authorization, beforeSignOut, forgetToken, signIn } from '../shell/identity.js';
+import { authorization, beforeSignOut, signIn } from '../shell/identity.js';
 import { copyLink, roomIdFrom } from '../shell/links.js';
 import { draftOf, forgetRoom, keepDraft, rememberRoom } from '../shell/storage.js';
 import { toast, toastError } from '../shell/toasts.js';
@@ -16,6 +16,7 @@ import { MessageList } from './list.js';
 import { People, Typists } from './people.js';
 import { Timeline } from './timeline.js';
 
+/** @typedef {import('../c2c.js').C2C} C2C */
 /** @typedef {import('../c2c.js').Room} Room */
 /** @typedef {import('../shell/identity.js').Identity} Identity */
 /** @typedef {import('../shell/dom.js').Key} Key */
@@ -30,17 +31,6 @@ const roomId = roomIdFrom(location.pathname) ?? '';
 
 // What the page shows instead of a conversation
 
-/**
- * @param {Key} title
- * @param {string | HTMLElement} hint
- * @param {HTMLElement} action
- */
-function showNotice(title, hint, action) {
-  const notice = h('div', { class: 'notice' }, icon('room'), h('h1', { t: title }), h('p', {}, hint), action);
-  main.className = 'centred';
-  main.replaceChildren(notice);
-}
-
 function showEntering() {
   main.className = 'centred';
   main.replaceChildren(h('p', { class: 'entering', role: 'status', t: 'chat.entering' }));
@@ -51,13 +41,13 @@ function showNoRoom(code) {
   const back = h('a', { class: 'button primary', href: '/', t: 'gone.back' });
   const gone = code === 'ROOM_NOT_FOUND' || code === 'BAD_VALUE';
   if (gone) forgetRoom(roomId);
-  showNotice(gone ? 'gone.title' : 'refused.title', gone ? h('span', { t: 'gone.hint' }) : errorWords(code), back);
+  showNotice('room', gone ? 'gone.title' : 'refused.title', gone ? h('span', { t: 'gone.hint' }) : errorWords(code), back);
 }
 
 /** @param {Key} reason */
 function showSignInNeeded(reason) {
   const again = h('button', { type: 'button', class: 'primary', t: 'signIn.open', onclick: () => void start() });
-  showNotice('signIn.open', h('span', { t: reason }), again);
+  showNotice('room', 'signIn.open', h('span', { t: reason }), again);
 }
 
 // The conversation
@@ -107,6 +97,8 @@ class Conversation {
     room.on('pending', () => this.showPending());
     room.on('joined', () => this.showMembers());
     room.on('replaced', () => {
+      // Some may be on their way for the second time: what the server had taken is gone there.
+      for (const { id } of room.pending) this.timeline.sentHere.add(id);
       this.replaceState();
       toast('info', 'chat.replaced');
     });
@@ -296,38 +288,11 @@ function roomView() {
 
 // The beginning
 
-/** @param {Identity} me */
-function connect(me) {
-  let asked = false;
-  const client = new C2C({
-    url: '/ws',
-    lang: language(),
-    token() {
-      if (asked) signedOut(client);
-      asked = true;
-      return me.token;
-    },
-  });
-  onLanguage(() => (client.lang = language()));
-  header.watch(client);
-  return client;
-}
-
-/**
- * The server does not take the token, or not any more.
- * @param {C2C} client
- */
-function signedOut(client) {
-  forgetToken();
-  client.close();
-  showSignInNeeded('signIn.ended');
-}
-
 async function start() {
   const me = await signIn();
   if (!me) return showSignInNeeded('signIn.needed');
   showEntering();
-  const client = connect(me);
+  const client = header.connect(me, () => showSignInNeeded('signIn.ended'));
   try {
     const room = await client.join(roomId);
     performance.mark('c2c:joined');

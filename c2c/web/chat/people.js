@@ -5,20 +5,13 @@
 
 import { onLanguage, t } from '../i18n/index.js';
 import { avatar, h } from '../shell/dom.js';
+import { own, presence, statusOf } from '../shell/presence.js';
 
-/** @typedef {'online' | 'away' | 'busy' | 'offline'} Status */
+/** @typedef {import('../shell/presence.js').Status} Status */
 
-const STATUSES = /** @type {const} */ (['online', 'busy', 'away', 'offline']);
+const ORDER = /** @type {const} */ (['online', 'busy', 'away', 'offline']);
 const SHOWN = 200;
 const TYPING_MS = 6_000;
-
-/**
- * @param {unknown} value
- * @returns {Status}
- */
-function statusOf(value) {
-  return STATUSES.find((status) => status === value) ?? 'offline';
-}
 
 /** The list of members: oneself, then by status and name. */
 export class People {
@@ -84,6 +77,7 @@ export class People {
    */
   statusIs(userId, status) {
     if (this.members.has(userId)) this.members.set(userId, statusOf(status));
+    if (userId === this.me) own.heard(status);
     this.update();
   }
 
@@ -107,7 +101,7 @@ export class People {
    * @param {Status} status
    */
   rank(userId, status) {
-    return userId === this.me ? -1 : STATUSES.indexOf(status);
+    return userId === this.me ? -1 : ORDER.indexOf(status);
   }
 
   /**
@@ -124,10 +118,9 @@ export class People {
    */
   person(userId, status) {
     const [name, words] = [this.nameOf(userId), t(`status.${status}`)];
-    const face = h('span', { class: 'face' }, avatar(userId, name), h('span', { class: `status ${status}` }));
     const self = userId === this.me && h('span', { class: 'hint' }, t('people.you'));
-    const spoken = h('span', { class: 'unseen' }, words);
-    return h('li', { title: `${name}, ${words}` }, face, h('span', { class: 'name' }, name), self, spoken);
+    const sign = presence(userId, status, true);
+    return h('li', { title: `${name}, ${words}` }, avatar(userId, name), h('span', { class: 'name' }, name), self, sign);
   }
 }
 

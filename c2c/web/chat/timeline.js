@@ -79,6 +79,7 @@ export class Timeline {
    * @param {unknown} more whether there are older ones
    */
   replace(events, more) {
+    this.settled.clear();
     this.logged = this.read(events);
     this.start = 0;
     this.more = more === true;

@@ -115,8 +115,20 @@ export function translate(element) {
 }
 
 // Making a formatter costs more than using one a thousand times.
-/** @type {Map<string, Intl.DateTimeFormat>} */
+/** @type {Map<string, any>} */
 const formatters = new Map();
+
+/**
+ * @template T
+ * @param {string} name
+ * @param {() => T} make
+ * @returns {T} the current language's formatter of that name
+ */
+function formatter(name, make) {
+  const key = `${current} ${name}`;
+  if (!formatters.has(key)) formatters.set(key, make());
+  return formatters.get(key);
+}
 
 /**
  * @param {string} name
@@ -124,14 +136,22 @@ const formatters = new Map();
  * @param {number} at
  */
 function formatted(name, options, at) {
-  const key = `${current} ${name}`;
-  let formatter = formatters.get(key);
-  if (!formatter) formatters.set(key, (formatter = new Intl.DateTimeFormat(current, options)));
-  return formatter.format(at);
+  return formatter(name, () => new Intl.DateTimeFormat(current, options)).format(at);
+}
+
+/**
+ * @param {number} value
+ * @param {number} [digits] behind the point, at most
+ */
+export function number(value, digits = 0) {
+  return formatter(`number ${digits}`, () => new Intl.NumberFormat(current, { maximumFractionDigits: digits })).format(value);
 }
 
 /** @param {number} at ms since 1970 */
 export const clockTime = (at) => formatted('time', { hour: 'numeric', minute: '2-digit' }, at);
+
+/** @param {number} at ms since 1970 */
+export const hourTime = (at) => formatted('hour', { hour: 'numeric' }, at);
 
 /** @param {number} at ms since 1970 */
 export const fullTime = (at) => formatted('full', { dateStyle: 'full', timeStyle: 'short' }, at);
@@ -157,7 +177,7 @@ export function timeAgo(at) {
     ['hour', 3_600],
     ['minute', 60],
   ]);
-  const relative = new Intl.RelativeTimeFormat(current, { numeric: 'auto' });
+  const relative = formatter('ago', () => new Intl.RelativeTimeFormat(current, { numeric: 'auto' }));
   const [unit, size] = steps.find(([, length]) => -seconds >= length) ?? ['second', Infinity];
   return relative.format(Math.round(seconds / size) + 0, unit);
 }

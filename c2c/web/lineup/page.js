@@ -3,11 +3,11 @@
  * @module
  */
 
-import { C2C, C2CError } from '../c2c.js';
-import { errorWords, language, onLanguage, t } from '../i18n/index.js';
+import { C2CError } from '../c2c.js';
+import { errorWords, onLanguage, t } from '../i18n/index.js';
 import { find, h, icon } from '../shell/dom.js';
 import { Header } from '../shell/header.js';
-import { beforeSignOut, forgetToken, signIn } from '../shell/identity.js';
+import { beforeSignOut, signIn } from '../shell/identity.js';
 import { importButton, roleOf } from './files.js';
 import { LineupTable } from './lineup.js';
 
@@ -67,39 +67,12 @@ function showSignInNeeded(reason) {
 
 // The beginning
 
-/** @param {Identity} me */
-function connect(me) {
-  let asked = false;
-  const client = new C2C({
-    url: '/ws',
-    lang: language(),
-    token() {
-      if (asked) signedOut(client);
-      asked = true;
-      return me.token;
-    },
-  });
-  onLanguage(() => (client.lang = language()));
-  header.watch(client);
-  return client;
-}
-
-/**
- * The server does not take the token, or not any more.
- * @param {C2C} client
- */
-function signedOut(client) {
-  forgetToken();
-  client.close();
-  showSignInNeeded('signIn.ended');
-}
-
 async function start() {
   const me = await signIn();
   if (!me) return showSignInNeeded('lineup.signIn');
   showEntering();
   const role = await roleOf(me);
-  const client = connect(me);
+  const client = header.connect(me, () => showSignInNeeded('signIn.ended'));
   try {
     const room = await client.join(roomId);
     performance.mark('c2c:joined');

@@ -1,8 +1,7 @@
 /** One user's connection: one link at a time, opened again whenever it breaks, and the rooms on it. @module */
 
 import { newId } from './outbox.js';
-import { afterClose, Backoff, C2CError, errorOf } from './policy.js';
-import { isJoined } from './position.js';
+import { afterClose, Backoff, C2CError, errorOf, isJoined } from './policy.js';
 import { askOnce, Listeners, Room, sent } from './room.js';
 import { NO_CODE, Socket } from './socket.js';
 import { Http, Stream } from './sse.js';
@@ -289,17 +288,28 @@ export class C2C {
   #watchPage() {
     const { page } = this.#env;
     if (this.#unwatch || !page.addEventListener) return;
+    // Browsers that say where a page goes say so right before it is hidden. The others get no goodbye from us: others in
+    // the room must not see us leave because we reload.
+    let isGoing = 'onpageswap' in page;
     const online = () => this.#wake();
+    const swap = (/** @type {any} */ { activation }) => (isGoing &&= !activation);
+    const hide = () => isGoing && this.#sleep(GOODBYE);
+    const show = () => {
+      isGoing = 'onpageswap' in page;
+      turn();
+    };
     const turn = () => {
       this.#set('hidden');
       if (page.document?.hidden) this.#fallAsleepLater();
       else if (this.#phase === 'asleep') void this.#open();
       else this.#wake();
     };
-    const watched = [[page, 'online', online], [page, 'pageshow', turn], [page.document, 'visibilitychange', turn]];
-    for (const [target, type, listener] of watched) target?.addEventListener(type, listener);
+    const listeners = { online, pageswap: swap, pagehide: hide, pageshow: show };
+    for (const [type, listener] of Object.entries(listeners)) page.addEventListener(type, listener);
+    page.document?.addEventListener('visibilitychange', turn);
     this.#unwatch = () => {
-      for (const [target, type, listener] of watched) target?.removeEventListener(type, listener);
+      for (const [type, listener] of Object.entries(listeners)) page.removeEventListener(type, listener);
+      page.document?.removeEventListener('visibilitychange', turn);
     };
   }
 
@@ -315,12 +325,14 @@ export class C2C {
   #fallAsleepLater() {
     const { page } = this.#env;
     if (!page.matchMedia?.('(pointer: coarse)').matches) return;
-    this.#set('hidden', HIDDEN_MS, () => {
-      if (!page.document.hidden) return;
-      this.#turn++;
-      this.#drop()?.close(BACK_SOON);
-      this.#to('asleep', { reason: 'hidden' });
-    });
+    this.#set('hidden', HIDDEN_MS, () => page.document.hidden && this.#sleep(BACK_SOON));
+  }
+
+  /** Until the page is seen again. @param {number} code */
+  #sleep(code) {
+    this.#turn++;
+    this.#drop()?.close(code);
+    this.#to('asleep', { reason: 'hidden' });
   }
 
   // Rooms

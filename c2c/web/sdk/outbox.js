@@ -2,17 +2,24 @@
  * One room's commands on their way: kept until they are answered, and sent one after the other, so that one that is
  * refused for now is not overtaken by the next. Each stands in the storage before it is sent and goes out with the same
  * `id` each time. The server knows an id for 10 minutes; of one it may have forgotten, the room's log tells.
+ *
+ * An answer is not the end: a Redis that crashes may come back without its last seconds. So commands are remembered for
+ * a minute more, and sent again when the room's log turns out not to have them. Its memory of ids went with the log:
+ * what is in there after all is only answered again.
  * @module
  */
 
 import { C2CError, errorOf } from './policy.js';
 
-/** @import { Answer, Pending, RoomEvent } from '../c2c.js' */
+/** @import { Answer, JoinedFrame, Pending, Position, RoomEvent } from '../c2c.js' */
 /** @import { Entry, Environment, Host, Kept, Link } from './types.js' */
 
 const KEEP_MS = 24 * 3_600_000;
 /** The server's 10 minutes, less what clocks and queues may take. */
 const REMEMBERED_MS = 9 * 60_000;
+/** By then Redis has written it to its disk and to its replicas. */
+const SAFE_MS = 60_000;
+const SAFE_LIMIT = 100;
 const LIMIT = 500;
 const SILENCES = 3;
 const TRIES = 5;
@@ -46,7 +53,7 @@ export class Outbox {
 
   /** @returns {Pending[]} */
   get pending() {
-    return this.#entries.map(({ command, at, state, code, message }) => ({
+    return this.#waiting.map(({ command, at, state, code, message }) => ({
       id: command.id,
       command,
       at,
@@ -55,13 +62,17 @@ export class Outbox {
     }));
   }
 
+  get #waiting() {
+    return this.#entries.filter(({ state }) => state !== 'answered');
+  }
+
   // What pages do
 
   /** @param {Kept['command']} command @returns {Promise<Answer>} */
   add(command) {
     const former = this.#find(command.id);
     if (former) return this.#send(former);
-    if (this.#entries.length >= LIMIT) {
+    if (this.#waiting.length >= LIMIT) {
       const failed = this.#entries.find(({ state }) => state === 'failed');
       if (!failed) return refused('QUEUE_FULL', command.id);
       this.#remove(failed);
@@ -89,10 +100,7 @@ export class Outbox {
 
   /** @param {Entry} entry @returns {Promise<Answer>} */
   #send(entry) {
-    if (entry.state === 'failed') {
-      Object.assign(entry, { state: 'queued', tries: 0, silences: 0, code: undefined, message: undefined });
-      this.#keep(entry);
-    }
+    if (entry.state === 'failed' || entry.state === 'answered') this.#queue(entry);
     const { resolve, reject } = entry;
     const answered = new Promise((answer, refuse) => {
       // Whoever has asked before hears the same.
@@ -102,6 +110,12 @@ export class Outbox {
     void this.flush();
     this.#host.changed();
     return answered;
+  }
+
+  /** @param {Entry} entry failed or answered: it goes out again */
+  #queue(entry) {
+    const anew = { state: 'queued', tries: 0, silences: 0, code: undefined, message: undefined, answered: undefined };
+    this.#keep(Object.assign(entry, anew));
   }
 
   // What the room does
@@ -127,6 +141,12 @@ export class Outbox {
     }
   }
 
+  /** The room is over: nobody comes back to see what its log lost. @param {C2CError} error */
+  end(error) {
+    this.release(error);
+    for (const entry of this.#entries.filter(({ answered }) => answered)) this.#remove(entry);
+  }
+
   /**
    * An event, or an answer that comes too late, settles what it is about. A command that is on its way waits for its own
    * answer, which says more.
@@ -135,7 +155,32 @@ export class Outbox {
    */
   seen(id, frame) {
     const entry = this.#find(id);
-    if (entry && entry.state !== 'sending' && frame.t !== 'error') this.#settle(entry, frame);
+    const open = entry?.state === 'queued' || entry?.state === 'failed';
+    if (open && frame.t !== 'error') this.#settle(entry, frame);
+    if (frame.t !== 'error') this.#forgetSafe(frame);
+  }
+
+  /** The room was joined. What was answered and is not in its log goes out again. @param {JoinedFrame} joined */
+  entered({ epoch, seq, recovered, reason }) {
+    /** @param {Position} at */
+    const isThere = (at) => recovered || (reason !== 'ahead' && at.epoch === epoch && at.seq <= seq);
+    const lost = this.#entries.filter(({ answered }) => answered && !isThere(answered));
+    for (const entry of lost) this.#queue(entry);
+    this.#forgetSafe({ epoch, seq });
+    if (lost.length) this.#host.changed();
+  }
+
+  /**
+   * The log goes on: what stood in it long before is safe. Time alone tells nothing, Redis may have been away.
+   * @param {Partial<Position>} here
+   */
+  #forgetSafe({ epoch, seq = 0 }) {
+    const now = this.#host.env.clock.now();
+    /** @param {NonNullable<Kept['answered']>} at */
+    const isSafe = (at) => at.epoch === epoch && at.seq < seq && now - at.at > SAFE_MS;
+    const answered = this.#entries.filter((entry) => entry.answered);
+    for (const entry of answered.slice(0, -SAFE_LIMIT)) this.#remove(entry);
+    for (const entry of answered) if (entry.answered && isSafe(entry.answered)) this.#remove(entry);
   }
 
   /** Sends what is waiting, until there is nothing or nowhere to send it to. */
@@ -157,8 +202,13 @@ export class Outbox {
   /** @param {Entry} entry @param {Link} link */
   async #deliver(entry, link) {
     const now = this.#host.env.clock.now();
-    // Another tab has had the answer, or has discarded it.
-    if (entry.adopted && !this.#isKept(entry)) return this.discard(entry.command.id);
+    if (entry.adopted) {
+      // Another tab has discarded it, or has had the answer.
+      const kept = this.#stored(entry);
+      if (kept === null) return this.discard(entry.command.id);
+      const { epoch, seq } = kept?.answered ?? {};
+      if (epoch !== undefined) return this.#settle(entry, { t: 'ack', id: entry.command.id, epoch, seq });
+    }
     if (now - entry.at > KEEP_MS) return this.#fail(entry, new C2CError('TIMEOUT', 'kept for a day'));
     if (entry.first !== undefined && now - entry.first > REMEMBERED_MS) return this.#lookUp(entry);
     entry.state = 'sending';
@@ -225,8 +275,15 @@ export class Outbox {
 
   /** @param {Entry} entry @param {RoomEvent} frame its answer; or its event, which says the same */
   #settle(entry, { by, ...answer }) {
-    this.#remove(entry);
+    const { epoch, seq } = answer;
     entry.resolve(by === undefined ? answer : { ...answer, t: 'ack', id: by });
+    if (epoch === undefined || seq === undefined) {
+      this.#remove(entry);
+    } else {
+      const answered = { epoch, seq, at: this.#host.env.clock.now() };
+      this.#keep(Object.assign(entry, { state: 'answered', answered, resolve: nobody, reject: nobody }));
+      this.#forgetSafe(answered);
+    }
     this.#host.changed();
   }
 
@@ -250,7 +307,7 @@ export class Outbox {
     /** @type {Entry} */
     const entry = {
       ...kept,
-      state: kept.code ? 'failed' : 'queued',
+      state: kept.answered ? 'answered' : kept.code ? 'failed' : 'queued',
       adopted,
       tries: 0,
       silences: 0,
@@ -273,26 +330,28 @@ export class Outbox {
   }
 
   /** @param {Entry} entry */
-  #keep({ command, at, first, from, code, message }) {
-    const text = JSON.stringify({ command, at, first, from, code, message });
+  #keep({ command, at, first, from, code, message, answered }) {
+    const text = JSON.stringify({ command, at, first, from, code, message, answered });
     if (this.#owner) this.#try((storage) => storage.setItem(this.#key(command.id), text));
   }
 
-  /** @param {Entry} entry */
-  #isKept({ command }) {
-    return this.#try((storage) => storage.getItem(this.#key(command.id))) !== null;
+  /** @param {Entry} entry @returns {Kept | null | undefined} null: it is not there; undefined: nobody knows */
+  #stored({ command }) {
+    return this.#try((storage) => readKept(storage.getItem(this.#key(command.id))) ?? null);
   }
 
   /** What is stored for this user and room. What is too old, whosever it is, is thrown away. */
   #load() {
-    const oldest = this.#host.env.clock.now() - KEEP_MS;
+    const now = this.#host.env.clock.now();
+    /** @param {Kept} kept An answer of long ago says nothing about today's log. */
+    const isOld = ({ at, answered }) => now - at > KEEP_MS || (answered && now - answered.at > REMEMBERED_MS);
     /** @type {Kept[]} */
     const found = [];
     this.#try((storage) => {
       const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? '');
       for (const key of keys.filter((key) => key.startsWith(PREFIX))) {
         const kept = readKept(storage.getItem(key));
-        if (!kept || kept.at < oldest) storage.removeItem(key);
+        if (!kept || isOld(kept)) storage.removeItem(key);
         else if (key === this.#key(kept.command.id)) found.push(kept);
       }
     });

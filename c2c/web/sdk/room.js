@@ -1,8 +1,7 @@
 /** A room that was joined: its state, its events, its commands. What begins with `_` is the client's. @module */
 
 import { newId, Outbox } from './outbox.js';
-import { C2CError, errorOf } from './policy.js';
-import { isJoined, Track } from './position.js';
+import { C2CError, errorOf, isJoined, Track } from './policy.js';
 import { roomPart } from './sse.js';
 
 /** @import { Answer, Command, JoinedFrame, RoomEvent, SendOptions, Sent } from '../c2c.js' */
@@ -189,6 +188,7 @@ export class Room {
   /** A `joined`, asked for or not. @param {Link} link @param {JoinedFrame} joined */
   _enter(link, joined) {
     this._link = link;
+    this.#outbox.entered(joined);
     if (this._wasIn) {
       this._take(joined);
     } else {
@@ -253,7 +253,7 @@ export class Room {
   _end(error) {
     this.#over = error;
     this._link = undefined;
-    this.#outbox.release(error);
+    this.#outbox.end(error);
     this.#arrived(error);
     if (error.code !== 'CLOSED') this.#tell('closed', { t: 'closed', roomId: this.roomId, error });
   }

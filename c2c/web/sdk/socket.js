@@ -1,7 +1,6 @@
 /** One WebSocket from its first frame to its end: signs in, asks, is answered, notices when nobody is there. @module */
 
-import { isObject } from './position.js';
-import { noAnswer, Pacer } from './policy.js';
+import { isObject, noAnswer, Pacer } from './policy.js';
 
 /** @import { Answer, Frame, Position, WebSocketLike } from '../c2c.js' */
 /** @import { Environment, Hooks, Link, Numbered } from './types.js' */

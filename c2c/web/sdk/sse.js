@@ -5,8 +5,7 @@
  * @module
  */
 
-import { isObject } from './position.js';
-import { noAnswer, Pacer } from './policy.js';
+import { isObject, noAnswer, Pacer } from './policy.js';
 import { ANSWER_MS, NO_CODE, OPEN_MS, parsed, SLEPT_MS, TOKEN_REFUSED } from './socket.js';
 
 /** @import { Answer } from '../c2c.js' */

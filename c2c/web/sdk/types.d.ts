@@ -65,11 +65,13 @@ export interface Kept {
   /** Why it failed. */
   code?: string;
   message?: string;
+  /** Where its event stands by the answer, and when that came: until it is safe there. */
+  answered?: Position & { at: number };
 }
 
 /** A command on its way, with what only this page knows of it. */
 export interface Entry extends Kept {
-  state: 'queued' | 'sending' | 'failed';
+  state: 'queued' | 'sending' | 'failed' | 'answered';
   /** An earlier page, or another tab, has put it into the storage. */
   adopted: boolean;
   /** How often the server asked to try again. */

@@ -53,6 +53,15 @@ function setAttribute(element, name, value) {
   else if (value !== false && value != null) element.setAttribute(name, String(value));
 }
 
+/**
+ * Writes only what is new: every write is work for browsers, and for screen readers something to say.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Drawn on a grid of 24 with round strokes. */
 const ICONS = {
   check: 'm5 12.5 4.5 4.5L19 7.5',
@@ -70,25 +79,37 @@ const ICONS = {
   back: 'M19.5 12h-15m6.5 6.5L4.5 12 11 5.5',
   clock: 'M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17Zm0 4v4.8l3 2',
   room: 'M4 5h16v11.5H10L5.5 20v-3.5H4z',
+  minus: 'M6 12h12',
+  hands: 'M11 5v8.5l5.5 3',
+  star: 'm12 3.8 2.5 5.2 5.7.8-4.1 4 1 5.7-5.1-2.7-5.1 2.7 1-5.7-4.1-4 5.7-.8Z',
+  device: 'M4 5h16v11H4zM9 19.5h6',
+  search: 'M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Zm4.8 11.3L20 20',
   leave: 'M14 4.5H5.5v15H14M10.5 12h10m-4-4 4 4-4 4',
 };
 
 /** @typedef {keyof typeof ICONS} Icon */
 
 /**
+ * An element of a drawing.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {{[name: string]: string | number}} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
+/**
  * A picture that stands beside words, so a screen reader passes it over.
  * @param {Icon} name
  */
 export function icon(name) {
-  const space = 'http://www.w3.org/2000/svg';
-  const svg = document.createElementNS(space, 'svg');
-  const path = document.createElementNS(space, 'path');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('viewBox', '0 0 24 24');
-  svg.setAttribute('aria-hidden', 'true');
-  path.setAttribute('d', ICONS[name]);
-  svg.append(path);
-  return svg;
+  return svg('svg', { class: 'icon', viewBox: '0 0 24 24', 'aria-hidden': 'true' }, svg('path', { d: ICONS[name] }));
 }
 
 export function logo() {
@@ -105,6 +126,19 @@ export function avatar(userId, name) {
   for (const character of userId) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
   const [first = '?'] = name.replace(/^[^\p{L}\p{N}]+/u, '') || name;
   return h('span', { class: `avatar hue-${hash % 12}`, 'aria-hidden': 'true' }, first.toUpperCase());
+}
+
+/**
+ * Says something in place of all that a page shows.
+ * @param {Icon} picture
+ * @param {Key} title
+ * @param {string | HTMLElement} hint
+ * @param {HTMLElement} action
+ */
+export function showNotice(picture, title, hint, action) {
+  const main = find(document, 'main', HTMLElement);
+  main.className = 'centred';
+  main.replaceChildren(h('div', { class: 'notice' }, icon(picture), h('h1', { t: title }), h('p', {}, hint), action));
 }
 
 /**

@@ -1,16 +1,24 @@
 /**
- * The header of every page: where one is, how the connection does, the language, and who one is.
+ * The header of every page: where one is, how the connection does, the language, and who and how one is.
  * @module
  */
 
+import { C2C } from '../c2c.js';
 import { LANGUAGES, language, onLanguage, setLanguage, t } from '../i18n/index.js';
 import { avatar, h, icon, logo } from './dom.js';
-import { identity, onIdentity, signIn, signOut } from './identity.js';
+import { forgetToken, identity, onIdentity, signIn, signOut } from './identity.js';
+import { own, presence, startPresence, StatusSwitch } from './presence.js';
 
-/** @typedef {import('../c2c.js').C2C} C2C */
+/** @typedef {import('./dom.js').Key} Key */
 
 /** @type {Record<import('../c2c.js').Status, import('./dom.js').Icon>} */
 const STATUS_ICON = { connected: 'check', connecting: 'cycle', disconnected: 'alert' };
+
+/** @type {[string, import('./dom.js').Icon, Key][]} */
+const PAGES = [
+  ['/', 'room', 'page.rooms'],
+  ['/online', 'people', 'online.title'],
+];
 
 /** Green, yellow or red, each with a picture and a word; while a reconnect is waited for, how long and a way out. */
 class ConnectionLight extends HTMLElement {
@@ -65,7 +73,7 @@ class ConnectionLight extends HTMLElement {
 
   /**
    * @param {import('../c2c.js').Status} status
-   * @returns {import('./dom.js').Key}
+   * @returns {Key}
    */
   wordFor(status) {
     if (status === 'connected' && this.isDelayed) return 'light.delayed';
@@ -89,14 +97,35 @@ class Header extends HTMLElement {
 
   connectedCallback() {
     const home = h('a', { class: 'brand', href: '/', tLabel: 'home' }, logo(), h('span', {}, 'c2c'));
-    this.append(h('header', { class: 'bar' }, home, this.light, languageSwitch(), this.account));
+    this.append(h('header', { class: 'bar' }, home, pages(), this.light, languageSwitch(), this.account));
     onIdentity(() => this.showAccount());
     void this.showAccount();
   }
 
-  /** @param {C2C} client */
-  watch(client) {
+  /**
+   * The page's connection, with its light, and with presence wherever one is signed in.
+   * @param {import('./identity.js').Identity} me
+   * @param {() => void} ended the server does not take the token, or not any more
+   */
+  connect(me, ended) {
+    let asked = false;
+    const client = new C2C({
+      url: '/ws',
+      lang: language(),
+      token() {
+        if (asked) {
+          forgetToken();
+          client.close();
+          ended();
+        }
+        asked = true;
+        return me.token;
+      },
+    });
+    onLanguage(() => (client.lang = language()));
     this.light.watch(client);
+    startPresence(client, me.userId);
+    return client;
   }
 
   async showAccount() {
@@ -104,6 +133,14 @@ class Header extends HTMLElement {
     if (me) this.account.replaceChildren(...accountMenu(me));
     else this.account.replaceChildren(h('button', { type: 'button', t: 'signIn.open', onclick: () => void signIn() }));
   }
+}
+
+function pages() {
+  const links = PAGES.map(([href, picture, words]) => {
+    const here = location.pathname === href && 'page';
+    return h('a', { href, tTitle: words, 'aria-current': here }, icon(picture), h('span', { t: words }));
+  });
+  return h('nav', { class: 'pages', tLabel: 'pages' }, ...links);
 }
 
 function languageSwitch() {
@@ -122,10 +159,22 @@ function languageSwitch() {
 /** @param {import('./identity.js').Identity} me */
 function accountMenu(me) {
   const button = h('button', { type: 'button', class: 'quiet', popovertarget: 'account-menu', tLabel: 'account' });
-  button.append(avatar(me.userId, me.name));
+  button.append(h('span', { class: 'face' }, avatar(me.userId, me.name), ownSign(me.userId)));
   const name = h('p', {}, h('strong', {}, me.name), me.name === me.userId ? null : h('span', { class: 'hint' }, me.userId));
   const leave = h('button', { type: 'button', onclick: signOut }, icon('leave'), h('span', { t: 'signOut' }));
-  return [button, h('div', { id: 'account-menu', class: 'menu', popover: 'auto' }, name, leave)];
+  return [button, h('div', { id: 'account-menu', class: 'menu', popover: 'auto' }, name, new StatusSwitch(), leave)];
+}
+
+/** @param {string} userId */
+function ownSign(userId) {
+  const sign = presence(userId, 'offline', true);
+  const show = () => {
+    sign.hidden = !own.shown;
+    if (own.shown) sign.setAttribute('status', own.shown);
+  };
+  own.onChange(show);
+  show();
+  return sign;
 }
 
 customElements.define('c2c-light', ConnectionLight);

@@ -72,13 +72,11 @@ export async function signIn() {
 }
 
 /**
- * The header that signs a request. It can't carry a name in another script; where names are tokens (auth `dev`) the
- * server does without it.
+ * The header that signs a request. It can carry no name in another script, which is a token in auth `dev`, as it is.
  * @param {Identity} me
- * @returns {Record<string, string>}
  */
 export function authorization({ token }) {
-  return /^[\x21-\x7e]+$/.test(token) ? { Authorization: `Bearer ${token}` } : {};
+  return { Authorization: `Bearer ${token.replace(/[^\x21-\x7e]+/g, encodeURIComponent)}` };
 }
 
 /** The server does not take the token, or not any more: forget it, so that the next sign-in asks. */
