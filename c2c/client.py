@@ -437,6 +437,8 @@ class Client:
             return
         elif frame.get("t") == "error":
             log.warning("the server reports %s", frame)
+        elif frame.get("t") == "left" and "seq" not in frame and room is not None:
+            self._refused(room, Closed("another room of its kind was joined"))
         elif "roomId" not in frame or room is not None:
             self._event(room, link, frame)
 

@@ -108,6 +108,7 @@ class Connection:
                 if other_id != room_id:
                     with contextlib.suppress(C2CError):  # a lease that cannot be given back ends by itself
                         await self.leave(other_id)
+                    self.outbox.offer([self.outbox.encoding.encode_message({"t": "left", "roomId": other_id})])
 
     def call(self, room_id: str, member: Member | None) -> Call:
         """A command of ours, on its way to a kind. Raises Unauthorized."""

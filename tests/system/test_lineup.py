@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from c2c.auth import mint_token
-from c2c.client import Client, CommandFailed, Room, StateReplaced
+from c2c.client import Client, Closed, CommandFailed, Room, StateReplaced
 from c2c.scripts import load_scripts
 from tests.conftest import StartNode
 from tests.support import NodeProcess, Proxy, RedisServer, Talker, eventually, talk
@@ -371,6 +371,7 @@ async def test_a_connection_is_in_one_retreat_at_a_time(start_node: StartNode, r
         await lee.ask("user-editing", lineupId=1, editing=True)
         assert redis_server.client.hlen(f"room:{ROOM}:editing") == 1
         await lee.join("retreat-autumn", "lee")
+        assert (await lee.wait_for("left"))["roomId"] == ROOM
         await eventually(lambda: redis_server.client.smembers(f"room:{ROOM}:members") == set())
         assert redis_server.client.exists(f"room:{ROOM}:editing") == 0
         assert (await lee.ask("update-gbs-number", lineupId=1, gbsNumber=7))["row"]["gbsNumber"] == 7
@@ -380,6 +381,20 @@ async def test_a_connection_is_in_one_retreat_at_a_time(start_node: StartNode, r
         node.request("POST", f"/api/rooms/{ROOM}/events", {"t": "update-gbs-number", "lineupId": 1, "gbsNumber": 9})
         await lee.ask("update-gbs-number", lineupId=1, gbsNumber=1)
         assert {event["roomId"] for event in lee.of("lineup-updated")} == {"retreat-autumn"}
+
+
+async def test_a_client_that_goes_to_another_retreat_does_not_come_back_to_the_first(start_node: StartNode) -> None:
+    node = start_node()
+    for room in (ROOM, "retreat-autumn"):
+        put(node, named(1), room)
+    async with Client(node.ws_url, token="kim") as client:
+        first = await client.join(ROOM)
+        second = await client.join("retreat-autumn")
+        await eventually(lambda: list(client.rooms) == ["retreat-autumn"])
+        with pytest.raises(Closed):
+            await first.send("update-gbs-number", lineupId=1, gbsNumber=1)
+        answer = await second.send("update-gbs-number", lineupId=1, gbsNumber=1)
+        assert answer["row"]["gbsNumber"] == 1
 
 
 # Editing

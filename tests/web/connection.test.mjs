@@ -393,6 +393,13 @@ test('what was on its way when the page went is sent when it is back', async () 
   assert.equal((await sending).t, 'ack');
 });
 
+test('a room that the server moved this connection out of is over', async () => {
+  const { server, c2c, room } = await inRoom();
+  server.socket.receive({ t: 'left', roomId: 'r' });
+  assert.deepEqual([...c2c.rooms.keys()], []);
+  await assert.rejects(room.send({ t: 'msg', text: 'm1' }), { code: 'CLOSED' });
+});
+
 test('joining what is not there is rejected; what is away for now is waited for', async () => {
   const the = world();
   const c2c = new C2C(the.options);

@@ -403,9 +403,17 @@ export class C2C {
       if (room && frame.roomId !== undefined) this.#rejoin(room);
     } else if (frame.id !== undefined && frame.timestamp === undefined) {
       for (const each of this.rooms.values()) each._late(frame);
+    } else if (frame.t === 'left' && frame.seq === undefined) {
+      if (room) this.#moved(room);
     } else if (room?._link === link) {
       room._take(frame);
     }
+  }
+
+  /** Of some kinds one is in one room at a time: another was joined. @param {Room} room */
+  #moved(room) {
+    this.rooms.delete(room.roomId);
+    room._end(new C2CError('CLOSED', 'another room of its kind was joined'));
   }
 
   /** @param {Link} link @param {JoinedFrame} joined */
