@@ -206,7 +206,8 @@ def _room_keys(keys: Keys, info: RoomInfo) -> list[str]:
     if info.kind != Presence.name:
         return [*common, keys.messages(room_id)]
     by_status = [keys.with_status(room_id, status) for status in VISIBLE]
-    makers = (keys.profiles, keys.places, keys.seen, keys.changed, keys.hours, keys.days)
+    makers = [keys.profiles, keys.places, keys.seen, keys.changed, keys.hours, keys.days]
+    makers += [keys.chosen, keys.idle, keys.idlers]
     return [*common, *by_status, *[make(room_id) for make in makers]]
 
 
