@@ -578,7 +578,7 @@ async def test_a_stream_of_somebody_who_is_gone_before_it_begins_leaves_nothing_
         with closing(socket.create_connection(("127.0.0.1", node.port))) as impatient:
             impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             impatient.sendall(request.encode())
-            await asyncio.sleep(n * 0.00005)  # so that they go at every point of the way in
+            await asyncio.sleep(n * 0.0002)  # so that they go at every point of the way in
     assert node.get(f"/api/rooms/{room}")[1]["data"]["seq"] > 0, "not one of them got in"
     await eventually(lambda: node.metric("c2c_connections") == 0)
     # Presence lives for 2 s here and is renewed three times in that time, if it is.
