@@ -200,7 +200,7 @@ class SignedIn:
             user = self._get(user_id)
             if user is not None:
                 user.shown = user.shown or status
-                if user.status != status:  # who chose another one before they were there to be seen with it
+                if user.status not in ("", status):  # who chose another one before they were there to be seen with it
                     self._soon(Change("status", user_id, "", user.status))
 
     async def _change(self, changes: Sequence[Change]) -> None:

@@ -74,10 +74,10 @@ local function presence_judge(k, now_ms, user)
 end
 
 local function presence_choose(k, user, status)
-  if status == 'online' then
-    redis.call('HDEL', k.chosen, user)
-  else
+  if status == 'away' or status == 'busy' or status == 'offline' then
     redis.call('HSET', k.chosen, user, status)
+  else
+    redis.call('HDEL', k.chosen, user)
   end
 end
 

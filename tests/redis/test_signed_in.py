@@ -474,6 +474,18 @@ async def test_a_lost_room_is_opened_again_by_a_renewal_and_everybody_is_there_a
     assert await node.seen("홍") == ("online", None, 1)
 
 
+async def test_who_comes_and_goes_while_a_call_is_under_way_can_come_again(node: Node) -> None:
+    arriving = node.signed_in.arrive(KIM, "c1")
+    while "presence_change" not in {name for name, _ in node.pipeline.sent}:
+        await asyncio.sleep(0)
+    leaving = node.signed_in.depart("kim", "c1", dropped=True)
+    again = node.signed_in.arrive(KIM, "c2")
+    await asyncio.gather(arriving, leaving, again)
+    await node.settled()
+    await node.signed_in.arrive(KIM, "c3")
+    assert await node.seen("kim") == ("online", None, 2)
+
+
 async def test_a_redis_that_lost_everything_is_told_who_is_idle(node: Node) -> None:
     await node.signed_in.arrive(KIM, "c1")
     await node.store.users.idle(HOME, "kim", "c1", True)
