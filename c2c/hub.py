@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from pydantic_core import from_json
 
+from c2c.calls import lease_of
 from c2c.codec import Codec
 from c2c.errors import C2CError, RoomExists, RoomNotFound, ServiceUnavailable
 from c2c.events import Position, Since
@@ -25,12 +26,12 @@ from c2c.fanout import LocalRoom, Member, Verdict
 from c2c.metrics import Metrics
 from c2c.outbox import Outbox
 from c2c.relay import Relay
-from c2c.rooms.base import Kinds, Snapshot
+from c2c.rooms.base import Entrance, Kinds, Snapshot
 from c2c.rooms.presence import HOME
 from c2c.settings import Settings
-from c2c.store import Joined, Store
+from c2c.store import Store
 from c2c.tasks import end_tasks
-from c2c.users import Profile, lease_of
+from c2c.users import Profile
 
 log = logging.getLogger("c2c.hub")
 
@@ -166,12 +167,12 @@ class Hub:
         if room_id not in self._kinds.homes():
             await self._store.shorten_lease(room_id, member.user_id, member.connection_id)
 
-    async def _bring_in(self, room_id: str, peer: Peer) -> Joined:
+    async def _bring_in(self, room_id: str, peer: Peer) -> Entrance:
         """A connection's way into a room: into a home it came by signing in."""
         home = self._kinds.homes().get(room_id)
         if home is not None:
             return await home.look_in(self._store)
-        return await self._store.join(room_id, peer.profile, peer.connection_id)
+        return Entrance(await self._store.join(room_id, peer.profile, peer.connection_id))
 
     async def rejoin(self, room_id: str, leases: Iterable[str]) -> None:
         """Bring members back whose lease was swept while their connection stayed open (a node that was stopped)."""
@@ -194,7 +195,8 @@ class Hub:
             peer = self._peers.get(member)
             if peer is None:
                 return
-            joined = await self._bring_in(room.room_id, peer)
+            entrance = await self._bring_in(room.room_id, peer)
+            joined = entrance.joined
             if member not in self._peers:  # gone meanwhile, and has said goodbye to a lease that we just renewed
                 await self._give_grace(member, room.room_id)
                 return
@@ -206,7 +208,7 @@ class Hub:
                 self._repair_soon(room)
                 await asyncio.sleep(_REPAIR_WAIT_S)
                 continue
-            if await self._show(room, member, joined, since, command_id, forced_reason):
+            if await self._show(room, member, entrance, since, command_id, forced_reason):
                 return
         raise ServiceUnavailable(retryAfterMs=1000)
 
@@ -214,16 +216,18 @@ class Hub:
         self,
         room: LocalRoom,
         member: Member,
-        joined: Joined,
+        entrance: Entrance,
         since: Since | None,
         command_id: str | None,
         forced_reason: str | None,
     ) -> bool:
         """Send `joined` and what belongs behind it; false when the room changed its epoch meanwhile."""
+        joined, statuses = entrance.joined, entrance.statuses
         position = joined.position
-        presence = self._store.users.statuses(HOME, joined.members)
-        reason, missed, snapshot = await self._content(room.room_id, joined, since, forced_reason)
-        statuses = await presence
+        presence = self._store.users.statuses(HOME, joined.members) if statuses is None else None
+        reason, missed, snapshot = await self._content(room.room_id, entrance, since, forced_reason)
+        if presence is not None:
+            statuses = await presence
         if member not in self._peers:
             return True
         if room.position is None or {position.epoch, snapshot.position.epoch} != {room.position.epoch}:
@@ -253,13 +257,16 @@ class Hub:
         return True
 
     async def _content(
-        self, room_id: str, joined: Joined, since: Since | None, forced_reason: str | None
+        self, room_id: str, entrance: Entrance, since: Since | None, forced_reason: str | None
     ) -> tuple[str | None, list[bytes], Snapshot]:
         """What the newcomer is shown: the events it missed, or a state and the reason for it."""
+        joined = entrance.joined
         reason, missed = await self._missed(room_id, joined.position, since)
         reason = forced_reason or reason
         if since is not None and reason is None:
             return None, missed, Snapshot(joined.position, {})
+        if entrance.snapshot is not None:
+            return reason, [], entrance.snapshot
         return reason, [], await self._kinds[joined.kind].snapshot(self._store, room_id, joined.position)
 
     async def _missed(self, room_id: str, position: Position, since: Since | None) -> tuple[str | None, list[bytes]]:

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from c2c.errors import BadValue, Conflict, LineupNotFound, MemoNotFound, NotAMember, RoomNotFound
+from c2c.calls import DEDUPE_MS, ScriptClock, lease_of, require_room
+from c2c.errors import BadValue, Conflict, LineupNotFound, MemoNotFound, NotAMember
 from c2c.events import Position, event_text
 from c2c.keys import Keys
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, load_scripts
-from c2c.users import ScriptClock, lease_of
 
-DEDUPE_MS: Final = 600_000
 UNDO_MAX: Final = 50
 MEMOS_MAX: Final = 50
 ROWS_MAX: Final = 5_000
@@ -85,7 +84,7 @@ class Lineups:
         """A whole line-up. Raises RoomNotFound. 1 round trip, O(rows + memos)."""
 
         def read(reply: Any) -> LineupState:
-            _require_room(reply)
+            require_room(reply)
             epoch, seq, rows, groups, editing = reply[1:]
             counts = {int(number): int(count) for number, count in zip(groups[::2], groups[1::2], strict=True)}
             return LineupState(Position(epoch.decode(), seq), rows, counts, editing)
@@ -158,7 +157,7 @@ class Lineups:
         1 round trip, O(rows)."""
 
         def read(reply: Any) -> Imported:
-            _require_room(reply)
+            require_room(reply)
             if reply[0] == b"FULL":
                 raise BadValue(field="rows", reason=f"a line-up has {ROWS_MAX} rows at most", limit=ROWS_MAX)
             epoch, seq, added, changed = reply[1:]
@@ -216,14 +215,9 @@ class Lineups:
         return {"room": self._keys.room(room_id), "log": self._keys.log(room_id), **columns}
 
 
-def _require_room(reply: list[Any]) -> None:
-    if reply[0] == b"ROOM_NOT_FOUND":
-        raise RoomNotFound()
-
-
 def _raise_for(reply: list[Any]) -> None:
     """What is no `OK` and no `DUPLICATE`, as an error."""
-    _require_room(reply)
+    require_room(reply)
     match reply[0]:
         case b"NOT_A_MEMBER":
             raise NotAMember()

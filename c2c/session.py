@@ -36,6 +36,7 @@ from c2c.node import Node
 from c2c.outbox import Framing, Outbox, QueueOutbox
 from c2c.rooms.base import Answer
 from c2c.tasks import end_tasks
+from c2c.times import now_ms
 from c2c.wire import EXTENSION, Wire, WireOutbox
 
 log = logging.getLogger("c2c.session")
@@ -202,7 +203,7 @@ class Session:
                 await self._connection.join(command.roomId, command.since, command.id)
                 return None
             case Ping():
-                return {"t": "pong", "serverTime": _now_ms()}
+                return {"t": "pong", "serverTime": now_ms()}
             case Leave():
                 await self._connection.leave(command.roomId)
                 return {"t": "left", "roomId": command.roomId}
@@ -223,7 +224,7 @@ class Session:
             "connectionId": self._connection.connection_id,
             "nodeId": self._settings.node_id,
             "heartbeatMs": round(self._settings.heartbeat_s * 1000),
-            "serverTime": _now_ms(),
+            "serverTime": now_ms(),
         }
 
     async def _of_kind(self, command: KindCommand) -> Answer:
@@ -268,10 +269,6 @@ class Session:
             self._connection.close(CloseCode.UNAUTHORIZED, str(error.details.get("reason", "")))
         elif isinstance(error, BadFrame) and self._bad_frames.add(self._loop.time()):
             self._connection.close(CloseCode.BAD_FRAMES, "too many bad frames")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def websocket_endpoint(websocket: WebSocket) -> None:

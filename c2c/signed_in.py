@@ -12,17 +12,18 @@ import logging
 import zlib
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic_core import to_json
 
+from c2c.calls import lease_of
 from c2c.errors import C2CError, RoomExists, RoomNotFound, ServiceUnavailable
 from c2c.rooms.presence import HOME, Presence
 from c2c.settings import Settings
 from c2c.store import Store
 from c2c.tasks import end_tasks
-from c2c.users import Change, Profile, Told, lease_of
+from c2c.times import iso8601, now_ms
+from c2c.users import Change, Profile, Told
 
 log = logging.getLogger("c2c.signed_in")
 
@@ -312,9 +313,8 @@ class SignedIn:
 
     def _tell_rooms(self, user: _LocalUser, room_ids: Iterable[str]) -> None:
         """Tell rooms of a user of their status. Not logged: it is worth nothing a moment later."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        profile = user.profile
-        shown = {"userId": profile.user_id, "username": profile.username, "status": user.shown, "lastSeen": now}
+        who = {"userId": user.profile.user_id, "username": user.profile.username}
+        shown = {**who, "status": user.shown, "lastSeen": iso8601(now_ms())}
         for room_id in room_ids:
             event = to_json({"roomId": room_id, "t": "user:status", **shown})
             self._spawn(_ignore_errors(self._store.publish_to(room_id, event)))

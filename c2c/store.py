@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from c2c.calls import DEDUPE_MS, ScriptClock, lease_of, read_nothing, require_room
 from c2c.errors import NotAMember, RoomExists, RoomNotFound
 from c2c.events import EventText, Position, event_text
 from c2c.keys import Keys
@@ -18,9 +19,8 @@ from c2c.lineups import Lineups
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, load_scripts
 from c2c.settings import Settings
-from c2c.users import Profile, ScriptClock, Users, lease_of
+from c2c.users import Profile, Users
 
-DEDUPE_MS: Final = 600_000
 PLACEHOLDER_CONNECTION: Final = "creator"
 
 
@@ -176,7 +176,7 @@ class Store:
         """What the room is and who is in it, swept. Raises RoomNotFound. 1 round trip, O(members)."""
 
         def read(reply: Any) -> RoomInfo:
-            _require_room(reply)
+            require_room(reply)
             kind, creator, title, created_at_ms, epoch, seq, members = reply[1:]
             return RoomInfo(
                 room_id, kind.decode(), creator.decode(), title.decode(), created_at_ms,
@@ -199,7 +199,7 @@ class Store:
         """Replace an epoch whose log went back in time; returns the one in force. Raises RoomNotFound. 1 round trip."""
 
         def read(reply: Any) -> str:
-            _require_room(reply)
+            require_room(reply)
             return str(reply[1], "utf-8")
 
         return self._pipeline.script(
@@ -215,7 +215,7 @@ class Store:
             self._scripts["rooms_index"],
             {"rooms": self._keys.rooms()},
             {"clock": self._clock.now, "room_ttl": retention.room_ttl_ms},
-            _read_nothing,
+            read_nothing,
             room_ids,
         )
 
@@ -266,7 +266,7 @@ class Store:
 
     def publish(self, channel: str, payload: bytes) -> Reply[None]:
         """Publish on a channel. 1 round trip."""
-        return self._pipeline.command("PUBLISH", channel, payload, read=_read_nothing)
+        return self._pipeline.command("PUBLISH", channel, payload, read=read_nothing)
 
     def publish_to(self, room_id: str, payload: bytes) -> Reply[None]:
         """Publish to a room without a log entry. 1 round trip."""
@@ -276,7 +276,7 @@ class Store:
         """Events behind a seq, oldest first. Raises RoomNotFound. 1 round trip, O(log n + limit)."""
 
         def read(reply: Any) -> LogPage:
-            _require_room(reply)
+            require_room(reply)
             return LogPage(Position(reply[1].decode(), reply[2]), reply[3])
 
         return self._pipeline.script(
@@ -290,7 +290,7 @@ class Store:
         """Messages in front of a seq, newest first. Raises RoomNotFound. 1 round trip, O(limit · log n)."""
 
         def read(reply: Any) -> HistoryPage:
-            _require_room(reply)
+            require_room(reply)
             return HistoryPage(Position(reply[1].decode(), reply[2]), reply[4], bool(reply[3]))
 
         return self._pipeline.script(
@@ -310,7 +310,7 @@ class Store:
         """Bring a connection into a room. Raises RoomNotFound. 1 round trip, O(log n + members)."""
 
         def read(reply: Any) -> Joined:
-            _require_room(reply)
+            require_room(reply)
             epoch, seq, kind, creator, title, members = reply[1:]
             return Joined(
                 Position(epoch.decode(), seq), kind.decode(), creator.decode(), title.decode(), _names(members)
@@ -346,7 +346,7 @@ class Store:
                 "left_head": left.head,
                 "left_tail": left.tail,
             },
-            _read_nothing,
+            read_nothing,
         )
 
     def shorten_lease(self, room_id: str, user_id: str, connection_id: str) -> Reply[None]:
@@ -355,7 +355,7 @@ class Store:
             self._scripts["lease_shorten"],
             {"leases": self._keys.leases(room_id)},
             {"clock": self._clock.now, "lease": lease_of(user_id, connection_id), "grace": self._grace_ms},
-            _read_nothing,
+            read_nothing,
         )
 
     def renew(self, room_id: str, leases: Iterable[str]) -> Reply[Renewed]:
@@ -365,7 +365,7 @@ class Store:
         """
 
         def read(reply: Any) -> Renewed:
-            _require_room(reply)
+            require_room(reply)
             epoch, seq, next_end_ms, lifted, gone = reply[1:]
             next_end = None if next_end_ms < 0 else next_end_ms
             return Renewed(Position(epoch.decode(), seq), next_end, bool(lifted), [lease.decode() for lease in gone])
@@ -400,15 +400,6 @@ class Store:
         }
 
 
-def _require_room(reply: list[Any]) -> None:
-    if reply[0] == b"ROOM_NOT_FOUND":
-        raise RoomNotFound()
-
-
-def _read_nothing(reply: object) -> None:
-    """For calls whose answer says nothing but that they were carried out."""
-
-
 def _read_opened(reply: list[Any]) -> Position:
     if reply[0] != b"OK":
         raise RoomExists()
@@ -418,7 +409,7 @@ def _read_opened(reply: list[Any]) -> Position:
 def _read_appended(reply: list[Any]) -> Position:
     if reply[0] == b"NOT_A_MEMBER":
         raise NotAMember()
-    _require_room(reply)
+    require_room(reply)
     return Position(reply[1].decode(), reply[2])
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import to_json
 
-from c2c.errors import RoomNotFound
+from c2c.calls import ScriptClock, read_nothing, require_room
 from c2c.events import Position, event_text
 from c2c.keys import Keys
 from c2c.pipeline import Pipeline, Reply
@@ -74,23 +74,6 @@ class UsersPage:
     counts: dict[str, int]
     more: bool
     users: list[bytes]
-
-
-@dataclass(slots=True)
-class ScriptClock:
-    """What scripts are told about time.
-
-    `now`: '' = they ask Redis; tests set it. `merciful`: leases that have ended get the grace period instead of being
-    swept (`c2c.leases` sets it).
-    """
-
-    now: Argument = ""
-    merciful: bool = False
-
-
-def lease_of(user_id: str, connection_id: str) -> str:
-    """The name of a connection's lease in a room. Neither id holds a slash."""
-    return f"{user_id}/{connection_id}"
 
 
 class Users:
@@ -155,7 +138,7 @@ class Users:
         O(log users + limit)."""
 
         def read(reply: Any) -> UsersPage:
-            _require_room(reply)
+            require_room(reply)
             epoch, seq, counts, more, users = reply[1:]
             return UsersPage(Position(epoch.decode(), seq), dict(zip(VISIBLE, counts, strict=True)), bool(more), users)
 
@@ -172,7 +155,7 @@ class Users:
             raise ValueError(f"at most {_LOOK_MAX} users")
 
         def read(reply: Any) -> list[bytes]:
-            _require_room(reply)
+            require_room(reply)
             users: list[bytes] = reply[1]
             return users
 
@@ -243,7 +226,7 @@ class Users:
                 self._scripts["users_leave"],
                 {},
                 {"clock": self._clock.now},
-                _read_nothing,
+                read_nothing,
                 (),
                 [key for user_id in user_ids[start : start + size] for key in self._user_keys(user_id).values()],
             )
@@ -285,10 +268,10 @@ class Users:
 
     def unstar(self, user_id: str, other_id: str) -> Reply[None]:
         """Take a star away. 1 round trip, O(1)."""
-        return self._pipeline.command("SREM", self._keys.starred(user_id), other_id, read=_read_nothing)
+        return self._pipeline.command("SREM", self._keys.starred(user_id), other_id, read=read_nothing)
 
     def _read_told(self, reply: Any) -> Told:
-        _require_room(reply)
+        require_room(reply)
         epoch, seq, tell_in_ms, statuses, went, *gone = reply[1:]
         words = [word.decode() for word in statuses]
         told = Told(
@@ -336,12 +319,3 @@ class Users:
             "pace": round(settings.presence_pace_s * 1000),
             "batch": _BATCH,
         }
-
-
-def _require_room(reply: list[Any]) -> None:
-    if reply[0] == b"ROOM_NOT_FOUND":
-        raise RoomNotFound()
-
-
-def _read_nothing(reply: object) -> None:
-    """For calls whose answer says nothing but that they were carried out."""

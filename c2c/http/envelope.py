@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -34,6 +33,7 @@ from c2c.errors import (
 from c2c.events import RoomId
 from c2c.messages import Language, choose_language, error_message
 from c2c.node import Node
+from c2c.times import iso8601, now_ms
 
 log = logging.getLogger("c2c.http")
 
@@ -66,8 +66,7 @@ def language_of(request: Request) -> Language:
 
 
 def _respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Response(to_json({**body, "timestamp": now}), status, headers, media_type="application/json")
+    return Response(to_json({**body, "timestamp": iso8601(now_ms())}), status, headers, media_type="application/json")
 
 
 def success(data: Any, message: str = "", status: int = 200) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -14,6 +13,7 @@ from c2c.errors import BadValue, Forbidden
 from c2c.events import UserId
 from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success
 from c2c.rooms.presence import HOME, LIST_USERS, being_opened, page_json, read_user, update_status
+from c2c.times import now_ms
 from c2c.users import Status
 
 _USER_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
@@ -66,7 +66,7 @@ async def heartbeat(request: Request) -> Response:
     """`POST /api/online-status/heartbeat`: the caller is here, for programs without a connection."""
     principal = await caller(request)
     await node_of(request).signed_in.beat(principal.profile)
-    return success({"serverTime": round(datetime.now(UTC).timestamp() * 1000)})
+    return success({"serverTime": now_ms()})
 
 
 async def get_summary(request: Request) -> Response:

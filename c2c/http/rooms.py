@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -18,6 +17,7 @@ from c2c.http.envelope import caller, check, check_value, enterable_room, node_o
 from c2c.rooms.base import Call, decode_events
 from c2c.rooms.presence import HOME
 from c2c.store import RoomInfo
+from c2c.times import iso8601
 
 _SEQ: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=0, le=2**53)])
 _LIMIT: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=1, le=500)])
@@ -129,7 +129,6 @@ async def post_event(request: Request) -> Response:
 
 
 def _room_json(info: RoomInfo) -> dict[str, Any]:
-    created = datetime.fromtimestamp(info.created_at_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return {
         "roomId": info.room_id,
         "kind": info.kind,
@@ -139,7 +138,7 @@ def _room_json(info: RoomInfo) -> dict[str, Any]:
         "members": info.members,
         "epoch": info.position.epoch,
         "seq": info.position.seq,
-        "createdAt": created.replace("+00:00", "Z"),
+        "createdAt": iso8601(info.created_at_ms),
     }
 
 

@@ -43,6 +43,16 @@ class Snapshot:
     state: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What a connection meets in a room. A home shows all of it in one read; of other rooms `statuses` and `snapshot`
+    are read afterwards, None here."""
+
+    joined: Joined
+    statuses: Mapping[str, str] | None = None
+    snapshot: Snapshot | None = None
+
+
 def ack(position: Position) -> Answer:
     """The answer to a command whose event stands in the log."""
     return {"t": "ack", "epoch": position.epoch, "seq": position.seq}
@@ -74,8 +84,8 @@ class Kind:
         """The state at `position` or later. Raises RoomNotFound."""
         raise NotImplementedError
 
-    async def look_in(self, store: Store) -> Joined:
-        """What the home is at the moment of a join. Raises RoomNotFound."""
+    async def look_in(self, store: Store) -> Entrance:
+        """What the home is at the moment of a join. Raises RoomNotFound. 1 round trip."""
         raise NotImplementedError
 
     async def part(self, store: Store, room_id: str, user_id: str, connection_id: str) -> None:

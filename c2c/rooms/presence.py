@@ -6,15 +6,16 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from c2c.errors import RoomNotFound, ServiceUnavailable
-from c2c.events import Command, KindCommand, Position, UserId
-from c2c.rooms.base import Answer, Call, Kind, Snapshot, decode_events
+from c2c.events import Command, KindCommand, UserId
+from c2c.rooms.base import Answer, Call, Entrance, Kind, Snapshot, decode_events
 from c2c.store import Joined, Retention, Store
+from c2c.times import now_ms
 from c2c.users import Change, Profile, Status, UsersPage
 
 HOME: Final = "online"
@@ -67,16 +68,17 @@ class Presence(Kind):
             StatusIdle: self._idle,
         }
 
-    async def look_in(self, store: Store) -> Joined:
-        """The first users, in place of all members."""
+    async def look_in(self, store: Store) -> Entrance:
+        """The first 500 users, also in place of all members, and how many there are."""
         page = await store.users.page(HOME, "", "", SNAPSHOT_USERS)
-        return Joined(page.position, self.name, "", "", [user["userId"] for user in decode_events(page.users)])
-
-    async def snapshot(self, store: Store, room_id: str, position: Position) -> Snapshot:
-        """The first 500 users, and how many there are."""
-        page = await store.users.page(room_id, "", "", SNAPSHOT_USERS)
+        shown = page_json(page)
         stats = {"total": sum(page.counts.values()), "byStatus": page.counts}
-        return Snapshot(Position(page.position.epoch, position.seq), {**page_json(page), "stats": stats})
+        statuses = {user["userId"]: user["status"] for user in shown["users"]}
+        return Entrance(
+            Joined(page.position, self.name, "", "", list(statuses)),
+            statuses,
+            Snapshot(page.position, {**shown, "stats": stats}),
+        )
 
     async def handle(self, call: Call, command: Command) -> Answer:
         with being_opened():
@@ -99,7 +101,7 @@ class Presence(Kind):
 
     async def _heartbeat(self, call: Call, command: Heartbeat) -> Answer:
         # The connection itself is watched; that its user asks changes nothing.
-        return {"t": "heartbeat:ack", "serverTime": round(datetime.now(UTC).timestamp() * 1000)}
+        return {"t": "heartbeat:ack", "serverTime": now_ms()}
 
 
 @contextlib.contextmanager

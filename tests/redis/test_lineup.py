@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
+from c2c.calls import DEDUPE_MS
 from c2c.errors import BadValue, C2CError, Conflict, LineupNotFound, MemoNotFound, NotAMember, RoomNotFound
-from c2c.lineups import DEDUPE_MS, MARK_MS, MEMOS_MAX, ROWS_MAX, UNDO_MAX, Edit, Edited, LineupState, NumberEdit
+from c2c.lineups import MARK_MS, MEMOS_MAX, ROWS_MAX, UNDO_MAX, Edit, Edited, LineupState, NumberEdit
 from c2c.rooms.lineup import Lineup
 from tests.redis.world import KIM, NOW_MS, World
 

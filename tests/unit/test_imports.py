@@ -12,8 +12,8 @@ from tests.support import ROOT
 
 # A module may import those of lower levels, and those that stand before it on its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("c2c", "errors", "settings", "events", "messages", "limits", "metrics", "tasks"),
-    ("codec", "keys", "scripts", "pipeline"),
+    ("c2c", "errors", "settings", "events", "messages", "limits", "metrics", "tasks", "times"),
+    ("codec", "keys", "scripts", "calls", "pipeline"),
     ("users", "lineups", "store", "lineup_file"),
     ("rooms.base", "rooms.chat", "rooms.presence", "rooms.lineup", "rooms"),
     ("outbox", "fanout", "relay", "hub", "signed_in", "leases", "handshake", "keepalive", "wire", "auth"),
