@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from c2c.errors import C2CError, Forbidden
-from c2c.http import health, lineups, online, pages, rooms, stream
+from c2c.http import endpoints, health, incidents, lineups, maintenance, online, pages, rooms, stream, webhooks
 from c2c.http.envelope import failure, on_error
 from c2c.keepalive import Keepalive
 from c2c.node import Node
@@ -82,7 +82,18 @@ def create_app(settings: Settings) -> Application:
         await node.aclose()
 
     app = Application(
-        routes=[*rooms.routes, *online.routes, *lineups.routes, *stream.routes, *health.routes, *pages.routes],
+        routes=[
+            *rooms.routes,
+            *online.routes,
+            *lineups.routes,
+            *endpoints.routes,
+            *incidents.routes,
+            *maintenance.routes,
+            *webhooks.routes,
+            *stream.routes,
+            *health.routes,
+            *pages.routes,
+        ],
         exception_handlers={C2CError: on_error, 404: on_error, 405: on_error, 400: on_error, Exception: on_error},
         lifespan=lifespan,
     )

@@ -13,6 +13,10 @@ C2CError
 ├── RoomExists          409
 ├── LineupNotFound      404   no such row in this line-up
 ├── MemoNotFound        404   no such memo, or it was deleted meanwhile
+├── EndpointNotFound    404   no such endpoint, or it was deleted meanwhile
+├── IncidentNotFound    404
+├── WindowNotFound      404   no such maintenance window
+├── WebhookNotFound     404
 ├── Conflict            409   somebody has changed it since; carries what it is now
 ├── TooLarge            413
 ├── RateLimited         429   carries retry_after_ms
@@ -120,6 +124,26 @@ class LineupNotFound(C2CError):
 
 class MemoNotFound(C2CError):
     code = "MEMO_NOT_FOUND"
+    http_status = 404
+
+
+class EndpointNotFound(C2CError):
+    code = "ENDPOINT_NOT_FOUND"
+    http_status = 404
+
+
+class IncidentNotFound(C2CError):
+    code = "INCIDENT_NOT_FOUND"
+    http_status = 404
+
+
+class WindowNotFound(C2CError):
+    code = "WINDOW_NOT_FOUND"
+    http_status = 404
+
+
+class WebhookNotFound(C2CError):
+    code = "WEBHOOK_NOT_FOUND"
     http_status = 404
 
 

@@ -27,6 +27,9 @@ RESERVED_ROOM_PARTS = frozenset(
         *("hours", "days"),
         *("order", "rows", "numbers", "versions", "editors", "memos", "memo-rows", "row-memos", "groups"),
         *("log-days", "editing", "undo"),
+        *("due", "claims", "fences", "targets", "endpoints", "states", "summaries", "incidents", "incident-times"),
+        *("open", "acknowledged", "windows", "webhooks", "deliveries", "delivery-bodies", "push-tokens"),
+        *("results", "own-incidents", "nodes", "webhook-outcomes"),
     }
 )
 

@@ -503,6 +503,10 @@ class Hub:
                 await self._enter(room, member, None, None, reason)
                 return
             except RoomNotFound:
+                if not self._kinds[room.kind].reopens(room.room_id):
+                    member.outbox.offer([member.outbox.encoding.encode_message({"t": "left", "roomId": room.room_id})])
+                    self.detach(member, room.room_id)
+                    return
                 await self._reopen(room)
             except C2CError:
                 await asyncio.sleep(_RETRY_S)

@@ -7,16 +7,24 @@ stands in braces there (Redis Cluster specification, "Hash tags"); everywhere el
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+# The room of all that is monitored, and what the ids of the rooms of one endpoint begin with.
+MONITOR: Final = "all-endpoints"
+ENDPOINT_PREFIX: Final = "endpoint:"
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Makes key names; `cluster` puts `{}` round the id."""
+    """Makes key names; `cluster` puts `{}` round the id. Rooms of endpoints share the slot of `all-endpoints`: each of
+    their events stands in both."""
 
     cluster: bool = False
 
     def _tag(self, id_: str) -> str:
-        return f"{{{id_}}}" if self.cluster else id_
+        if not self.cluster:
+            return id_
+        return f"{{{MONITOR}}}{id_}" if id_.startswith(ENDPOINT_PREFIX) else f"{{{id_}}}"
 
     def room(self, room_id: str) -> str:
         """HASH: kind, creator, title, createdAt (ms), epoch, seq."""
@@ -107,6 +115,20 @@ class Keys:
     def undo(self, room_id: str, user_id: str) -> str:
         """LIST: a user's own last edits, newest first; each is lines of row, cell, before, after."""
         return f"room:{self._tag(room_id)}:undo:{user_id}"
+
+    # Of monitoring
+
+    def monitor(self, column: str) -> str:
+        """By column, of `all-endpoints`. ZSETs of ids: `due` → ms, `incident-times` → ms, `deliveries` → ms · HASHes by
+        endpoint id: `claims` (`<slot ms> <node>`), `fences`, `targets` (`<lease ms> <host>`), and as JSON `endpoints`,
+        `states`, `summaries` · HASHes by their ids: `incidents`, `acknowledged`, `windows`, `webhooks`,
+        `delivery-bodies`, all JSON · `push-tokens` HASH: digest → endpoint id · `nodes` HASH: node id
+        → `<ms> <report>` · `open` SET: incident ids."""
+        return f"room:{self._tag(MONITOR)}:{column}"
+
+    def endpoint(self, endpoint_id: str, column: str) -> str:
+        """By column, of one endpoint: `results` STREAM · `hours` and `days` HASHes · `own-incidents` ZSET: id → ms."""
+        return f"room:{self._tag(ENDPOINT_PREFIX + endpoint_id)}:{column}"
 
     # Of users
 

@@ -19,6 +19,13 @@ ERROR_MESSAGES: Final[dict[str, dict[Language, str]]] = {
     "ROOM_EXISTS": {"en": "A room with this id exists already.", "ko": "같은 아이디의 방이 이미 있습니다."},
     "LINEUP_NOT_FOUND": {"en": "This row does not exist any more.", "ko": "더 이상 존재하지 않는 행입니다."},
     "MEMO_NOT_FOUND": {"en": "This memo does not exist any more.", "ko": "더 이상 존재하지 않는 메모입니다."},
+    "ENDPOINT_NOT_FOUND": {
+        "en": "This endpoint does not exist any more.",
+        "ko": "더 이상 존재하지 않는 엔드포인트입니다.",
+    },
+    "INCIDENT_NOT_FOUND": {"en": "This incident does not exist.", "ko": "존재하지 않는 장애입니다."},
+    "WINDOW_NOT_FOUND": {"en": "This maintenance window does not exist.", "ko": "존재하지 않는 점검 시간입니다."},
+    "WEBHOOK_NOT_FOUND": {"en": "This webhook does not exist.", "ko": "존재하지 않는 웹훅입니다."},
     "CONFLICT": {"en": "Somebody has changed this meanwhile.", "ko": "그사이 다른 사람이 변경했습니다."},
     "TOO_LARGE": {"en": "This is too large.", "ko": "크기가 너무 큽니다."},
     "RATE_LIMITED": {

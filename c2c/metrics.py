@@ -62,6 +62,22 @@ class Metrics:
         self.store_queue = Gauge(
             "c2c_store_queue", "Redis calls waiting for a pipeline", registry=registry, multiprocess_mode="livesum"
         )
+        self.checks = Counter("c2c_checks", "Results recorded, by status", ["status"], registry=registry)
+        self.checks_refused = Counter(
+            "c2c_checks_refused", "Results that came too late: another node was faster", registry=registry
+        )
+        self.checks_running = Gauge(
+            "c2c_checks_running", "Checks under way", registry=registry, multiprocess_mode="livesum"
+        )
+        self.check_delay = Histogram(
+            "c2c_check_delay_seconds",
+            "From when a check was due to when it began",
+            registry=registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
+        )
+        self.webhook_deliveries = Counter(
+            "c2c_webhook_deliveries", "Attempts at deliveries to webhooks", ["outcome"], registry=registry
+        )
         self.leases_lost = Counter(
             "c2c_leases_lost", "Open connections whose lease had been swept, joined again", registry=registry
         )

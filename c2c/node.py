@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from c2c.auth import Authenticator
 from c2c.codec import Codec, CommandModels, JsonCodec, MsgpackCodec
@@ -15,6 +16,13 @@ from c2c.keys import Keys
 from c2c.leases import TICK_S, Leases
 from c2c.limits import BucketPerCaller
 from c2c.metrics import Metrics
+from c2c.monitoring.deliverer import Deliverer
+from c2c.monitoring.guard import AddressGuard
+from c2c.monitoring.probe import Probe
+from c2c.monitoring.registry import Registry
+from c2c.monitoring.rules import Rules
+from c2c.monitoring.scheduler import Scheduler
+from c2c.monitoring.self_watch import Report
 from c2c.outbox import Encoding, Framing
 from c2c.pipeline import Pipeline
 from c2c.relay import Relay
@@ -56,6 +64,12 @@ class Node:
         self.hub = Hub(settings, self.store, self.relay, self.kinds, self.codecs, self.metrics)
         self.signed_in = SignedIn(settings, self.store, TICK_S)
         self.leases = Leases(settings, self.store, self.hub, self.kinds, self.signed_in)
+        self.guard = AddressGuard(settings.check_allow_cidrs, own_addresses(settings))
+        self.probe = Probe(self.guard)
+        rules = Rules(self.store.notices)
+        self.registry = Registry(self.store, rules, self.guard)
+        self.scheduler = Scheduler(settings, self.store, rules, self.probe, self.metrics, self._report)
+        self.deliverer = Deliverer(settings, self.store.notices, self.probe, self.metrics)
         self.connections: set[OpenConnection] = set()
         self._all_gone = asyncio.Event()
         self.draining = False
@@ -92,6 +106,9 @@ class Node:
         await self.signed_in.start()
         self.relay.start(self.hub)
         self.leases.start()
+        await self.scheduler.start()
+        if self.settings.monitor:
+            self.deliverer.start()
         log.info("node %s started", self.settings.node_id)
 
     async def drain(self) -> None:
@@ -114,10 +131,34 @@ class Node:
             async with asyncio.timeout(self.settings.drain_s / 2):
                 await self._all_gone.wait()
 
+    def _report(self) -> Report:
+        """How this node does, for those who watch c2c itself."""
+        return Report(
+            lag_ms=self.relay.lag_ms if self.relay.healthy else None,
+            queues={
+                "Redis calls": self.pipeline.load,
+                "checks": self.scheduler.load,
+                "connections": len(self.connections) / self.settings.max_connections,
+            },
+            suspect=self.scheduler.suspect,
+        )
+
     async def aclose(self) -> None:
+        await self.scheduler.aclose()
+        await self.deliverer.aclose()
+        await self.probe.aclose()
         await self.leases.aclose()
         await self.signed_in.aclose()
         await self.hub.aclose()
         await self.relay.aclose()
         await self.pipeline.aclose()
         log.info("node %s stopped", self.settings.node_id)
+
+
+def own_addresses(settings: Settings) -> list[tuple[str | None, int]]:
+    """What no check may ever reach: this node's own port, and its Redis."""
+    own: list[tuple[str | None, int]] = [(None, settings.port)]
+    if settings.redis_url is not None:
+        redis = urlsplit(settings.redis_url)
+        own.append((redis.hostname or "localhost", redis.port or 6379))
+    return own

@@ -112,6 +112,11 @@ class Pipeline:
         """Whether Redis answered last time."""
         return self._up
 
+    @property
+    def load(self) -> float:
+        """Of the calls that may wait, the share that does."""
+        return len(self._waiting) / self._settings.store_queue
+
     async def start(self) -> None:
         """Try to connect once, then keep at it in the background: a node may start before its Redis."""
         with contextlib.suppress(*_AWAY):

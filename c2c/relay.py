@@ -59,6 +59,7 @@ class Relay:
         self._changed = asyncio.Event()
         self._connection: AbstractConnection | None = None
         self._last_heard_s = 0.0
+        self._lag_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._receiver: Receiver | None = None
 
@@ -67,6 +68,11 @@ class Relay:
         """Whether the connection is subscribed and heard its own canary lately."""
         silent_s = asyncio.get_running_loop().time() - self._last_heard_s
         return self._own_channel in self._confirmed and silent_s < self._settings.canary_timeout_s
+
+    @property
+    def lag_ms(self) -> float:
+        """How long the last canary took through Redis."""
+        return self._lag_s * 1000
 
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -196,7 +202,8 @@ class Relay:
     def _heard_canary(self, sent: bytes) -> None:
         self._last_heard_s = asyncio.get_running_loop().time()
         with contextlib.suppress(ValueError):
-            self._metrics.relay_lag.set(max(0.0, self._last_heard_s - float(sent)))
+            self._lag_s = max(0.0, self._last_heard_s - float(sent))
+            self._metrics.relay_lag.set(self._lag_s)
 
     async def _canary(self) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -62,6 +63,12 @@ class Settings(BaseSettings):
     canary_timeout_s: PositiveFloat = 3.0
     heartbeat_s: PositiveFloat = 10.0
 
+    # Monitoring
+    monitor: bool = True
+    check_allow_cidrs: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    status_page: bool = False
+    webhook_retry_s: PositiveFloat = 10.0
+
     # Limits
     max_connections: PositiveInt = 10_000
     max_frame_bytes: PositiveInt = 65_536
@@ -90,6 +97,13 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+        return value
+
+    @field_validator("check_allow_cidrs", mode="before")
+    @classmethod
+    def _split_cidrs(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ipaddress.ip_network(cidr.strip()) for cidr in value.split(",") if cidr.strip())
         return value
 
     @model_validator(mode="after")

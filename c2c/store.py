@@ -14,8 +14,11 @@ from typing import Any, Final
 from c2c.calls import DEDUPE_MS, ScriptClock, lease_of, read_nothing, require_room
 from c2c.errors import NotAMember, RoomExists, RoomNotFound
 from c2c.events import EventText, Position, event_text
+from c2c.histories import Histories
 from c2c.keys import Keys
 from c2c.lineups import Lineups
+from c2c.monitors import Monitors
+from c2c.notices import Notices
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, load_scripts
 from c2c.settings import Settings
@@ -116,6 +119,9 @@ class Store:
         self.set_clock(clock_ms)
         self.users = Users(pipeline, keys, settings, self._clock)
         self.lineups = Lineups(pipeline, keys, self._clock)
+        self.histories = Histories(pipeline, keys, self._clock)
+        self.monitors = Monitors(pipeline, keys, self._clock)
+        self.notices = Notices(pipeline, keys, self._clock)
         self._lease_ms = round(settings.lease_s * 1000)
         self._grace_ms = round(settings.grace_s * 1000)
         self._creator_lease_ms = round(settings.creator_lease_s * 1000)

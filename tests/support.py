@@ -37,7 +37,14 @@ ROOT = Path(__file__).parent.parent
 # Keys that are meant to stay: the index of rooms, which forgets expired rooms by itself, the room of who is signed in,
 # line-ups, and stars. Who is in a line-up does not stay.
 _LINEUP = "|".join(["log", *COLUMNS])
-_LASTING = re.compile(rf"rooms|room:online(:.+)?|room:retreat-[^:]+(:({_LINEUP}))?|user:[^:]+:starred")
+_MONITORED = (
+    "log|due|claims|fences|targets|endpoints|states|summaries|push-tokens|incidents|incident-times|open|acknowledged|"
+    "deliveries|delivery-bodies|windows|webhooks|nodes"
+)
+_LASTING = re.compile(
+    rf"rooms|room:online(:.+)?|room:retreat-[^:]+(:({_LINEUP}))?|user:[^:]+:starred|"
+    rf"room:all-endpoints(:({_MONITORED}))?|room:endpoint:[^:]+(:(log|results|hours|days|own-incidents))?"
+)
 _CALLS_MAX = 200_000
 _IN_A_SCRIPT = b"?:0"
 

@@ -138,6 +138,11 @@ async def lineup(request: Request) -> Response:
     return _send(request, "lineup.html", _ASK_FIRST)
 
 
+async def monitor(request: Request) -> Response:
+    """`GET /monitor` and `GET /monitor/{endpointId}`: what is checked and how it does; the page finds out by itself."""
+    return _send(request, "monitor.html", _ASK_FIRST)
+
+
 async def config(request: Request) -> Response:
     """`GET /api/config`: what a page must know before anybody has signed in."""
     return success({"auth": node_of(request).settings.auth, "version": _site().version})
@@ -148,6 +153,8 @@ routes = [
     Route("/chat/{room_id}", chat, methods=["GET"]),
     Route("/online", online, methods=["GET"]),
     Route("/lineup/{retreat_slug}", lineup, methods=["GET"]),
+    Route("/monitor", monitor, methods=["GET"]),
+    Route("/monitor/{endpoint_id}", monitor, methods=["GET"]),
     Route("/static/{path:path}", static, methods=["GET"]),
     Route("/api/config", config, methods=["GET"]),
 ]

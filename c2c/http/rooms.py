@@ -41,7 +41,7 @@ async def create_room(request: Request) -> Response:
     wanted = check(NewRoom, await read_object(request))
     principal = await caller(request, wanted.creatorName)
     kind = node.kinds[wanted.kind]
-    if kind.home is not None:
+    if not kind.by_hand:
         raise BadValue(field="kind", reason="rooms of this kind are not opened by hand")
     if wanted.roomId is not None and not principal.may_enter(wanted.roomId):
         raise Forbidden(reason="the token does not let its bearer into this room")

@@ -68,14 +68,15 @@ class Kind:
     """A kind of room. A new one is a subclass in a module of its own and a line in `KINDS`.
 
     `commands` maps each command's model to its handler. `home`: the id of the only room of the kind, which every node
-    sees to; users open no other, signing in makes them members of it, and joining it only subscribes. `one_at_a_time`:
-    a connection that joins such a room leaves the one it was in.
+    sees to; signing in makes users members of it, and joining it only subscribes. `one_at_a_time`: a connection that
+    joins such a room leaves the one it was in. `by_hand`: users may open rooms of the kind.
     """
 
     name: ClassVar[str]
     retention: ClassVar[Retention]
     home: ClassVar[str | None] = None
     one_at_a_time: ClassVar[bool] = False
+    by_hand: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.commands: Mapping[type[Command], Handler] = {Typing: self._typing}
@@ -87,6 +88,10 @@ class Kind:
     async def look_in(self, store: Store) -> Entrance:
         """What the home is at the moment of a join. Raises RoomNotFound. 1 round trip."""
         raise NotImplementedError
+
+    def reopens(self, room_id: str) -> bool:
+        """Whether a room that Redis has lost is opened again for the members who are in it."""
+        return True
 
     async def part(self, store: Store, room_id: str, user_id: str, connection_id: str) -> None:
         """A connection is no longer in a room: take back what was only its own."""

@@ -58,6 +58,7 @@ class Presence(Kind):
     name: ClassVar[str] = "presence"
     retention: ClassVar[Retention] = Retention(log_events=_LOG_EVENTS, room_ttl_s=None)
     home: ClassVar[str | None] = HOME
+    by_hand: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.commands = {

@@ -13,7 +13,17 @@ from tests.support import ROOT
 # A module may import those of lower levels, and those that stand before it on its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("c2c", "errors", "settings", "events", "messages", "limits", "metrics", "tasks", "times"),
-    ("codec", "keys", "scripts", "calls", "pipeline"),
+    (
+        "codec",
+        "keys",
+        "scripts",
+        "calls",
+        "pipeline",
+        "monitoring",
+        "monitoring.results",
+        "monitoring.guard",
+        "monitoring.probe",
+    ),
     ("users", "lineups", "store", "lineup_file"),
     ("rooms.base", "rooms.chat", "rooms.presence", "rooms.lineup", "rooms"),
     ("outbox", "fanout", "relay", "hub", "signed_in", "leases", "handshake", "keepalive", "wire", "auth"),

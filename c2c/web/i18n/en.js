@@ -11,6 +11,7 @@ export default {
 
   pages: 'Pages',
   'page.rooms': 'Rooms',
+  'monitor.title': 'Monitoring',
 
   'light.connected': 'Connected',
   'light.connecting': 'Connecting',

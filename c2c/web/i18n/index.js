@@ -11,11 +11,13 @@ import en from './en.js';
 import ko from './ko.js';
 
 /** @typedef {'en' | 'ko'} Language */
-/** @typedef {keyof typeof en} Key */
+/** @typedef {keyof typeof en | keyof typeof import('./monitor.en.js').default} Key */
 /** @typedef {Record<string, string | number>} Values */
 
-/** @type {Record<Language, Record<Key, string | ((values: any) => string)>>} */
-const catalogues = { en, ko };
+/** @typedef {Record<string, string | ((values: any) => string)>} Catalogue */
+
+/** @type {Record<Language, Catalogue>} */
+const catalogues = { en: { ...en }, ko: { ...ko } };
 
 /** @type {readonly Language[]} */
 export const LANGUAGES = ['ko', 'en'];
@@ -47,6 +49,14 @@ export function language() {
   return current;
 }
 
+/**
+ * Words that only some pages need and only they load.
+ * @param {Record<Language, Catalogue>} words
+ */
+export function addWords(words) {
+  for (const name of LANGUAGES) Object.assign(catalogues[name], words[name]);
+}
+
 /** @param {Language} wanted */
 export function setLanguage(wanted) {
   if (wanted === current) return;
@@ -71,7 +81,7 @@ export function onLanguage(listener) {
  * @returns {key is Key}
  */
 export function isKey(key) {
-  return Object.hasOwn(en, key);
+  return Object.hasOwn(catalogues.en, key);
 }
 
 /**
@@ -145,6 +155,17 @@ function formatted(name, options, at) {
  */
 export function number(value, digits = 0) {
   return formatter(`number ${digits}`, () => new Intl.NumberFormat(current, { maximumFractionDigits: digits })).format(value);
+}
+
+/**
+ * A number with its unit, short: "12 ms", "5 min", "99.98%".
+ * @param {number} value
+ * @param {string} unit as `Intl.NumberFormat` knows it; a `percent` is of 100
+ * @param {number} [digits] behind the point, at most
+ */
+export function amount(value, unit, digits = 0) {
+  const options = /** @type {const} */ ({ style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: digits });
+  return formatter(`amount ${unit} ${digits}`, () => new Intl.NumberFormat(current, options)).format(value);
 }
 
 /** @param {number} at ms since 1970 */

@@ -12,6 +12,7 @@ export default {
 
   pages: '페이지',
   'page.rooms': '대화방',
+  'monitor.title': '모니터링',
 
   'light.connected': '연결됨',
   'light.connecting': '연결 중',

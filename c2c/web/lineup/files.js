@@ -5,7 +5,7 @@
 
 import { errorWords, t } from '../i18n/index.js';
 import { h, icon } from '../shell/dom.js';
-import { authorization, loadConfig } from '../shell/identity.js';
+import { authorization } from '../shell/identity.js';
 import { toast, toastError } from '../shell/toasts.js';
 
 /** @typedef {import('../shell/identity.js').Identity} Identity */
@@ -15,21 +15,6 @@ const RELEASE_MS = 60_000;
 /** @param {string} roomId */
 export function lineupsOf(roomId) {
   return `/api/rooms/${encodeURIComponent(roomId)}/lineups`;
-}
-
-/**
- * The role in somebody's token, to show only what they may do. What they may, the server decides.
- * @param {Identity} me
- * @returns {Promise<string>}
- */
-export async function roleOf({ token }) {
-  if ((await loadConfig()).auth === 'dev') return 'admin';
-  try {
-    const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
-    return String(JSON.parse(atob(payload)).role ?? '');
-  } catch {
-    return '';
-  }
 }
 
 /** @param {string} roomId @param {Identity} me */

@@ -8,7 +8,7 @@ import { errorWords, onLanguage, t } from '../i18n/index.js';
 import { find, h, icon } from '../shell/dom.js';
 import { Header } from '../shell/header.js';
 import { beforeSignOut, signIn } from '../shell/identity.js';
-import { importButton, roleOf } from './files.js';
+import { importButton } from './files.js';
 import { LineupTable } from './lineup.js';
 
 /** @typedef {import('../shell/identity.js').Identity} Identity */
@@ -71,7 +71,7 @@ async function start() {
   const me = await signIn();
   if (!me) return showSignInNeeded('lineup.signIn');
   showEntering();
-  const role = await roleOf(me);
+  const { role } = me;
   const client = header.connect(me, () => showSignInNeeded('signIn.ended'));
   try {
     const room = await client.join(roomId);

@@ -18,6 +18,7 @@ const STATUS_ICON = { connected: 'check', connecting: 'cycle', disconnected: 'al
 const PAGES = [
   ['/', 'room', 'page.rooms'],
   ['/online', 'people', 'online.title'],
+  ['/monitor', 'pulse', 'monitor.title'],
 ];
 
 /** Green, yellow or red, each with a picture and a word; while a reconnect is waited for, how long and a way out. */
@@ -137,7 +138,8 @@ class Header extends HTMLElement {
 
 function pages() {
   const links = PAGES.map(([href, picture, words]) => {
-    const here = location.pathname === href && 'page';
+    const isBelow = href !== '/' && location.pathname.startsWith(`${href}/`);
+    const here = (location.pathname === href && 'page') || (isBelow && 'true');
     return h('a', { href, tTitle: words, 'aria-current': here }, icon(picture), h('span', { t: words }));
   });
   return h('nav', { class: 'pages', tLabel: 'pages' }, ...links);

@@ -10,7 +10,8 @@ import { translate } from '../i18n/index.js';
 import { find, h, logo } from './dom.js';
 import { kept, keptInTab } from './storage.js';
 
-/** @typedef {{userId: string, name: string, token: string}} Identity */
+/** `role`: to show only what one may do. What one may, the server decides. */
+/** @typedef {{userId: string, name: string, token: string, role: string}} Identity */
 
 const USER_ID = /^[\p{L}\p{M}\p{N}._@-]{1,64}$/u;
 const CONFIG_RETRY_MS = 2_000;
@@ -109,7 +110,7 @@ function announce(found) {
  * @returns {Identity | null}
  */
 function fromName(name) {
-  return typeof name === 'string' && USER_ID.test(name) ? { userId: name, name, token: name } : null;
+  return typeof name === 'string' && USER_ID.test(name) ? { userId: name, name, token: name, role: 'admin' } : null;
 }
 
 /** @returns {unknown} */
@@ -133,7 +134,7 @@ function fromToken(token) {
     const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
     const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
     const claims = JSON.parse(new TextDecoder().decode(bytes));
-    return { userId: String(claims.sub), name: String(claims.name || claims.sub), token };
+    return { userId: String(claims.sub), name: String(claims.name || claims.sub), token, role: String(claims.role ?? '') };
   } catch {
     return null;
   }

@@ -31,7 +31,11 @@ export function roomIdFrom(text) {
 
 /** @param {string} roomId */
 export async function copyLink(roomId) {
-  const address = roomAddress(roomId);
+  await copyText(roomAddress(roomId));
+}
+
+/** @param {string} address */
+export async function copyText(address) {
   try {
     await navigator.clipboard.writeText(address);
     toast('success', 'copied');

@@ -30,10 +30,11 @@ class Toast extends HTMLElement {
   /**
    * @param {ToastKind} kind
    * @param {string} text
+   * @param {number} [staysMs]
    */
-  fill(kind, text) {
+  fill(kind, text, staysMs = STAYS_MS[kind]) {
     this.className = `toast ${kind}`;
-    this.leftMs = STAYS_MS[kind];
+    this.leftMs = staysMs;
     const close = h('button', { class: 'quiet', type: 'button', tLabel: 'close', onclick: () => this.remove() });
     close.append(icon('cross'));
     this.append(icon(ICON[kind]), h('p', {}, text), close);
@@ -72,10 +73,11 @@ customElements.define('c2c-toast', Toast);
 /**
  * @param {ToastKind} kind
  * @param {string} text
+ * @param {number} [staysMs]
  */
-function show(kind, text) {
+function show(kind, text, staysMs) {
   const region = find(document, `.toasts [role=${kind === 'error' ? 'alert' : 'status'}]`, HTMLElement);
-  region.append(new Toast().fill(kind, text));
+  region.append(new Toast().fill(kind, text, staysMs));
   const toasts = all().sort((a, b) => a.number - b.number);
   for (const oldest of toasts.slice(0, -TOASTS)) oldest.remove();
 }
@@ -96,9 +98,10 @@ function runAll() {
  * @param {ToastKind} kind
  * @param {Key} key
  * @param {Values} [values]
+ * @param {number} [staysMs] how long it stays, where that is not as usual
  */
-export function toast(kind, key, values) {
-  show(kind, t(key, values));
+export function toast(kind, key, values, staysMs) {
+  show(kind, t(key, values), staysMs);
 }
 
 /**

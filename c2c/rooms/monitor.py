@@ -1,0 +1,122 @@
+"""The monitor kind: the room of all endpoints, and one of each. Members only listen."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from pydantic_core import from_json
+
+from c2c.errors import EndpointNotFound, RoomNotFound
+from c2c.events import Position
+from c2c.keys import ENDPOINT_PREFIX, MONITOR
+from c2c.monitoring.endpoints import (
+    Definition,
+    count_by_status,
+    incident_json,
+    load_incident,
+    load_state,
+    whole,
+    worst_first,
+)
+from c2c.monitoring.self_watch import suspects
+from c2c.monitoring.windows import shown as shown_window
+from c2c.monitors import RESULTS_SHOWN, Overview, StoredEndpoint, StoredIncident, StoredResult
+from c2c.rooms.base import Kind, Snapshot, decode_events
+from c2c.store import Retention, Store
+from c2c.times import iso8601
+
+_LOG_EVENTS: Final = 5_000
+# The first screen of a thousand endpoints comes over slow networks too.
+_STATE_BYTES_MAX: Final = 180_000
+
+
+class Monitor(Kind):
+    """`all-endpoints` and `endpoint:<id>`. Nobody opens them by hand, and they do not expire."""
+
+    name: ClassVar[str] = "monitor"
+    retention: ClassVar[Retention] = Retention(log_events=_LOG_EVENTS, room_ttl_s=None)
+    by_hand: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.commands = {}
+
+    def reopens(self, room_id: str) -> bool:
+        """An endpoint's room is gone when the endpoint is."""
+        return room_id == MONITOR
+
+    async def snapshot(self, store: Store, room_id: str, position: Position) -> Snapshot:
+        """All endpoints, the worst first, as many as fit; or one, with its newest results."""
+        if room_id == MONITOR:
+            overview = await store.monitors.overview()
+            return Snapshot(overview.position, overview_json(overview))
+        endpoint_id = room_id.removeprefix(ENDPOINT_PREFIX)
+        try:
+            stored = await store.monitors.read(endpoint_id, results=RESULTS_SHOWN)
+            acknowledged = await acknowledgement_of(store, stored)
+        except EndpointNotFound:
+            raise RoomNotFound() from None
+        return Snapshot(stored.position, endpoint_state(stored, acknowledged))
+
+
+async def acknowledgement_of(store: Store, stored: StoredEndpoint) -> bytes | None:
+    """Who took the endpoint's open incident on, as JSON."""
+    incident = load_state(stored.state).open_incident
+    return None if incident is None else await store.monitors.acknowledgement(incident.incident_id)
+
+
+def overview_json(overview: Overview) -> dict[str, Any]:
+    """The state of `all-endpoints`."""
+    endpoints, size = sorted(decode_events(overview.summaries), key=worst_first), 0
+    lengths = {from_json(text)["endpointId"]: len(text) for text in overview.summaries}
+    shown = []
+    for endpoint in endpoints:
+        size += lengths[endpoint["endpointId"]] + 1
+        if size > _STATE_BYTES_MAX:
+            break
+        shown.append(endpoint)
+    state = {
+        "endpoints": shown,
+        "more": len(shown) < len(endpoints),
+        "stats": count_by_status(endpoints),
+        "incidents": incidents_json(overview.incidents, overview.now_ms),
+        "windows": [shown_window(from_json(text), overview.now_ms) for text in overview.windows],
+        "suspects": suspects(overview.nodes, overview.now_ms),
+    }
+    if state["more"]:
+        state["next"] = shown[-1]["endpointId"]
+    return state
+
+
+def incidents_json(incidents: list[StoredIncident], now_ms: int) -> list[dict[str, Any]]:
+    """Incidents as clients see them, newest first."""
+    shown = [incident_json(load_incident(each.text), each.acknowledged, now_ms) for each in incidents]
+    return sorted(shown, key=lambda incident: str(incident["startedAt"]), reverse=True)
+
+
+def endpoint_state(stored: StoredEndpoint, acknowledged: bytes | None) -> dict[str, Any]:
+    """The state of `endpoint:<id>`."""
+    state = load_state(stored.state)
+    incident = state.open_incident
+    return {
+        "endpoints": [endpoint_json(stored)],
+        "incidents": [] if incident is None else [incident_json(incident, acknowledged, stored.now_ms)],
+        "checks": [result_json(each) for each in stored.results],
+    }
+
+
+def endpoint_json(stored: StoredEndpoint) -> dict[str, Any]:
+    """One endpoint, whole."""
+    definition = Definition.model_validate_json(stored.definition)
+    return whole(definition, load_state(stored.state), stored.due_ms)
+
+
+def result_json(result: StoredResult) -> dict[str, Any]:
+    """A result as clients see it."""
+    return {
+        "at": iso8601(result.slot_ms),
+        "status": result.status,
+        "responseTime": result.response_ms,
+        "statusCode": result.status_code,
+        "errorMessage": result.error,
+        "reason": result.reason,
+    }

@@ -1,0 +1,29 @@
+-- Notes how a node does, for the built-in endpoints; what nodes said that have been gone for long is forgotten.
+--
+-- KEYS
+--   nodes        HASH of `all-endpoints`
+-- ARGV
+--   clock        ms, '' = Redis TIME
+--   node         node id
+--   report       JSON, '' = the node stops and is not missed
+--   kept_ms      ms after which a silent node is forgotten
+-- RETURNS
+--   {now, {node, `<ms of the report> <report>`, …}}
+--@include clock
+
+local nodes = KEYS[1]
+local clock, node, report, kept_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+local now_ms = clock_ms(clock)
+if report == '' then
+  redis.call('HDEL', nodes, node)
+else
+  redis.call('HSET', nodes, node, string.format('%d', now_ms) .. ' ' .. report)
+end
+local known = redis.call('HGETALL', nodes)
+for i = 1, #known, 2 do
+  if now_ms - string.match(known[i + 1], '^(%d+) ') > kept_ms then
+    redis.call('HDEL', nodes, known[i])
+  end
+end
+return {now_ms, known}

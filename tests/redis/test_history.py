@@ -1,0 +1,376 @@
+"""What is kept of results: the stream of a day, hours and days, and what they take. Every case on a real Redis and on
+fakeredis, but for memory, which only the real one has."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import redis as redis_sync
+
+from c2c.monitoring.history import (
+    BOUNDS_MS,
+    DAY_MS,
+    HOUR_MS,
+    Bucket,
+    Column,
+    Measured,
+    bucket_name,
+    counted,
+    format_bucket,
+    merge,
+    newest_names,
+    uptime_names,
+    uptimes,
+)
+from c2c.monitoring.results import STATUSES, Status
+from c2c.monitors import StoredResult
+from c2c.scripts import lua_folder
+from tests.redis.world import NOW_MS, World
+from tests.support import RedisServer
+
+RESULTS, HOURS, DAYS = "room:endpoint:e:results", "room:endpoint:e:hours", "room:endpoint:e:days"
+MINUTE_MS = 60_000
+WORDS = 6
+
+# As the commit script does it, and many at once: `history_add` stands in an include and has no script of its own.
+_ADD = "\n".join(
+    [
+        *[(lua_folder() / "include" / f"{name}.lua").read_text(encoding="utf-8") for name in ("event_append", "history")],
+        f"for i = 1, #ARGV, {WORDS} do",
+        "  history_add(KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[i]), unpack(ARGV, i + 1, i + 5))",
+        "end",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A result to be added."""
+
+    at_ms: int = NOW_MS
+    status: Status = "UP"
+    ms: int | None = 120
+    code: int | None = 200
+    error: str = ""
+    reason: str = ""
+
+    @property
+    def words(self) -> list[str | int]:
+        ms = "" if self.ms is None else self.ms
+        return [self.at_ms, self.status, ms, "" if self.code is None else self.code, self.error, self.reason]
+
+    @property
+    def measured(self) -> Measured:
+        return Measured(self.at_ms, self.status, self.ms)
+
+    @property
+    def stored(self) -> StoredResult:
+        return StoredResult(self.at_ms, self.status, self.ms, self.code, self.error, self.reason or None)
+
+
+def failed(at_ms: int = NOW_MS, error: str = "connection refused by 192.0.2.7 port 443") -> Found:
+    return Found(at_ms, "DOWN", 3, None, error, "refused")
+
+
+def add(redis: Any, *results: Found, keys: Sequence[str] = (RESULTS, HOURS, DAYS)) -> None:
+    script = redis.register_script(_ADD)
+    for start in range(0, len(results), 500):
+        script(keys=keys, args=[word for each in results[start : start + 500] for word in each.words])
+
+
+def entries(redis: Any) -> list[tuple[str, dict[str, str]]]:
+    found: list[tuple[str, dict[str, str]]] = redis.xrange(RESULTS)
+    return found
+
+
+def ids(redis: Any) -> list[str]:
+    return [id_ for id_, _ in entries(redis)]
+
+
+async def shown(world: World, limit: int = 30) -> list[StoredResult]:
+    return (await world.store.histories.newest("e", limit)).results
+
+
+# The stream
+
+
+async def test_a_result_is_written_with_its_slot_and_counted_in_its_hour_and_day(world: World) -> None:
+    add(world.redis, Found(ms=120, code=200))
+    fields = {"status": "UP", "ms": "120", "code": "200", "error": "", "reason": ""}
+    assert world.dump() == {
+        RESULTS: [(f"{NOW_MS}-0", fields)],
+        HOURS: {"2026-01-02T03": "1 0 0 0 120 120 0 0 0 0 1"},
+        DAYS: {"2026-01-02": "1 0 0 0 120 120 0 0 0 0 1"},
+    }
+    assert await shown(world) == [Found(ms=120, code=200).stored]
+
+
+async def test_the_newest_results_come_oldest_first_and_no_more_than_wanted(world: World) -> None:
+    results = [Found(NOW_MS + n * MINUTE_MS, ms=n) for n in range(40)]
+    add(world.redis, *results)
+    assert await shown(world) == [each.stored for each in results[-30:]]
+    assert await shown(world, 1) == [results[-1].stored]
+    assert await shown(world, 0) == []
+
+
+async def test_of_an_endpoint_that_nobody_has_checked_there_is_nothing(world: World) -> None:
+    newest = await world.store.histories.newest("other", 30)
+    assert (newest.results, newest.day, newest.day.uptime) == ([], Bucket(), None)
+    assert await world.store.histories.since("other", 0) == []
+    assert await world.store.histories.buckets("other", "hours", ["2026-01-02T03"]) == {}
+    assert await world.store.histories.buckets("other", "hours", []) == {}
+
+
+async def test_two_results_of_one_slot_and_a_clock_that_went_back_are_all_kept_in_order(world: World) -> None:
+    add(world.redis, Found(), Found(ms=2), Found(NOW_MS - HOUR_MS, ms=3), Found(NOW_MS - 1, ms=4), Found(NOW_MS + 1, ms=5))
+    assert ids(world.redis) == [f"{NOW_MS}-0", f"{NOW_MS}-1", f"{NOW_MS}-2", f"{NOW_MS}-3", f"{NOW_MS + 1}-0"]
+    assert [result.response_ms for result in await shown(world)] == [120, 2, 3, 4, 5]
+    # The hour is that of the slot all the same.
+    assert world.redis.hgetall(HOURS) == {
+        "2026-01-02T03": "4 0 0 0 131 120 3 0 0 0 1",
+        "2026-01-02T02": "1 0 0 0 3 3 1",
+    }
+
+
+async def test_an_id_that_is_taken_although_its_entry_is_gone_is_no_hindrance(world: World) -> None:
+    add(world.redis, Found(NOW_MS + MINUTE_MS))
+    world.redis.xdel(RESULTS, f"{NOW_MS + MINUTE_MS}-0")
+    add(world.redis, Found(NOW_MS))
+    assert ids(world.redis) == [f"{NOW_MS + MINUTE_MS}-1"]
+
+
+async def test_results_of_a_future_that_never_came_make_room(world: World) -> None:
+    add(world.redis, Found(NOW_MS), Found(NOW_MS + 400 * DAY_MS), Found(NOW_MS + MINUTE_MS), Found(NOW_MS + HOUR_MS))
+    assert ids(world.redis) == [f"{NOW_MS + MINUTE_MS}-0", f"{NOW_MS + HOUR_MS}-0"]
+    assert sorted(world.redis.hgetall(HOURS)) == ["2026-01-02T03", "2026-01-02T04"]
+
+
+async def test_the_stream_holds_a_day_and_little_more(world: World) -> None:
+    results = [Found(NOW_MS + n * MINUTE_MS) for n in range(3 * 1440)]
+    add(world.redis, *results)
+    kept = world.redis.xlen(RESULTS)
+    assert 1440 <= kept <= 1441 + 100, "Redis trims a node of a hundred entries at a time"
+    assert ids(world.redis)[-1] == f"{results[-1].at_ms}-0"
+    day = await world.store.histories.since("e", results[-1].at_ms - DAY_MS)
+    assert day == [each.measured for each in results[-1441:]]
+
+
+async def test_the_stream_holds_20_000_results_at_most(world: World) -> None:
+    with world.redis.pipeline(transaction=False) as pipeline:
+        for n in range(20_500):
+            pipeline.xadd(RESULTS, {"status": "UP"}, id=f"{NOW_MS + n}-0")
+        pipeline.execute()
+    add(world.redis, Found(NOW_MS + 20_500))
+    assert 20_000 <= world.redis.xlen(RESULTS) <= 20_100
+
+
+# Errors
+
+
+async def test_a_text_that_repeats_stands_once_and_is_read_each_time(world: World) -> None:
+    results = [failed(NOW_MS + n * 10_000) for n in range(30)]
+    add(world.redis, *results)
+    first, *rest = [fields["error"] for _, fields in entries(world.redis)]
+    assert first == results[0].error
+    assert set(rest) == {f"={NOW_MS}-0"}
+    assert await shown(world) == [each.stored for each in results]
+    assert await shown(world, 5) == [each.stored for each in results[-5:]]
+
+
+async def test_another_text_and_one_of_an_hour_ago_stand_as_they_are(world: World) -> None:
+    other = "certificate has expired: CN=example.org, on 2026-01-01"
+    times = [NOW_MS, NOW_MS + 1, NOW_MS + 2, NOW_MS + HOUR_MS + 2, NOW_MS + HOUR_MS + 3]
+    results = [failed(times[0]), failed(times[1], other), failed(times[2]), failed(times[3]), failed(times[4])]
+    add(world.redis, *results)
+    texts = [fields["error"] for _, fields in entries(world.redis)]
+    assert texts == [results[0].error, other, results[0].error, results[0].error, f"={times[3]}-0"]
+    assert await shown(world) == [each.stored for each in results]
+
+
+async def test_a_text_between_two_answers_is_whole(world: World) -> None:
+    results = [failed(NOW_MS), Found(NOW_MS + 1), failed(NOW_MS + 2), failed(NOW_MS + 3, "short"), failed(NOW_MS + 4, "short")]
+    add(world.redis, *results)
+    assert await shown(world) == [each.stored for each in results]
+
+
+@pytest.mark.parametrize("text", ["=1-0", f"={NOW_MS}-0", f"={NOW_MS - 1}-0", "="])
+async def test_a_text_that_looks_like_a_reference_is_none(world: World, text: str) -> None:
+    """Texts of push endpoints are written by strangers."""
+    add(world.redis, failed(NOW_MS - 1, "a text of another result, and a secret"), failed(NOW_MS, text))
+    assert (await shown(world))[-1].error == f" {text}"
+
+
+async def test_a_text_whose_result_is_gone_is_empty_and_comes_back_whole_within_the_hour(world: World) -> None:
+    add(world.redis, failed(NOW_MS), failed(NOW_MS + 1))
+    world.redis.xdel(RESULTS, f"{NOW_MS}-0")
+    assert [result.error for result in await shown(world)] == [""]
+    add(world.redis, failed(NOW_MS + 2), failed(NOW_MS + 3))
+    assert [result.error for result in await shown(world)] == ["", failed().error, failed().error]
+
+
+# Hours and days
+
+
+async def test_unknown_and_failures_have_no_latency_and_unknown_no_uptime(world: World) -> None:
+    add(
+        world.redis, Found(status="UP", ms=10), Found(status="DEGRADED", ms=9_000), Found(status="DOWN", ms=30_000),
+        Found(status="UNKNOWN", ms=777), Found(status="UP", ms=None),
+    )  # fmt: skip
+    expected = "2 1 1 1 9010 9000 1 0 0 0 0 0 0 0 0 1"
+    assert (world.redis.hgetall(HOURS), world.redis.hgetall(DAYS)) == (
+        {"2026-01-02T03": expected}, {"2026-01-02": expected},
+    )  # fmt: skip
+    (bucket,) = (await world.store.histories.buckets("e", "hours", ["2026-01-02T03"])).values()
+    assert (bucket.uptime, bucket.average) == (3 / 4, 4505)
+
+
+async def test_zeros_at_the_end_are_left_out(world: World) -> None:
+    for status, text in zip(STATUSES, ("1", "0 0 1", "0 1", "0 0 0 1"), strict=True):
+        world.redis.flushall()
+        add(world.redis, Found(status=status, ms=None))
+        assert world.redis.hvals(HOURS) == world.redis.hvals(DAYS) == [text]
+
+
+async def test_each_latency_counts_where_python_says_it_belongs(world: World) -> None:
+    latencies = sorted({0, 1, *[bound + more for bound in BOUNDS_MS for more in (-1, 0, 1)], 120_000})
+    results = [Found(NOW_MS + n, ms=ms) for n, ms in enumerate(latencies)]
+    add(world.redis, *results)
+    expected = counted(each.measured for each in results)
+    assert world.redis.hvals(DAYS) == [format_bucket(expected)]
+    assert len(expected.histogram) == len(BOUNDS_MS) + 1
+    assert await world.store.histories.buckets("e", "days", ["2026-01-02"]) == {"2026-01-02": expected}
+
+
+async def test_sums_are_exact_beyond_what_32_bits_and_short_numbers_hold(world: World) -> None:
+    big = 2**53 - 120_000
+    for key, name in ((HOURS, "2026-01-02T03"), (DAYS, "2026-01-02")):
+        world.redis.hset(key, name, f"{2**31} 0 0 0 {big} 120000 0 0 0 0 0 0 0 0 0 0 0 {2**31}")
+    add(world.redis, Found(ms=119_999))
+    expected = f"{2**31 + 1} 0 0 0 {2**53 - 1} 120000 0 0 0 0 0 0 0 0 0 0 0 {2**31 + 1}"
+    assert world.redis.hvals(HOURS) == world.redis.hvals(DAYS) == [expected]
+
+
+async def test_hours_are_kept_for_ninety_days_and_days_for_two_years(world: World) -> None:
+    hours = [Found(NOW_MS + n * HOUR_MS) for n in range(100 * 24)]
+    add(world.redis, *hours)
+    kept = sorted(world.redis.hkeys(HOURS))
+    assert kept == [bucket_name("hours", each.at_ms) for each in hours[-(90 * 24 + 1) :]]
+    add(world.redis, *[Found(hours[-1].at_ms + n * DAY_MS) for n in range(1, 800)])
+    days = sorted(world.redis.hkeys(DAYS))
+    assert (len(days), days[-1]) == (731, bucket_name("days", hours[-1].at_ms + 799 * DAY_MS))
+    assert world.redis.hlen(HOURS) == 91
+
+
+async def test_what_is_over_is_looked_for_only_when_an_hour_begins(world: World) -> None:
+    add(world.redis, Found(NOW_MS))
+    world.redis.hset(HOURS, "2020-01-01T00", "1")
+    add(world.redis, *[Found(NOW_MS + n) for n in range(1, 50)])
+    assert world.redis.hlen(HOURS) == 2
+    add(world.redis, Found(NOW_MS + HOUR_MS))
+    assert sorted(world.redis.hkeys(HOURS)) == ["2026-01-02T03", "2026-01-02T04"]
+
+
+# Uptime
+
+
+def random_results(seed: int, every_ms: int, count: int, from_ms: int = NOW_MS) -> list[Found]:
+    chance = random.Random(seed)
+    results = []
+    for n in range(count):
+        (status,) = chance.choices(STATUSES, weights=(90, 5, 4, 1))
+        results.append(Found(from_ms + n * every_ms, status, chance.choice((None, chance.randrange(40_000)))))
+    return results
+
+
+@pytest.mark.parametrize("hour", [0, 1, 13, 23])
+async def test_uptimes_are_exact_to_the_hour(world: World, hour: int) -> None:
+    midnight = NOW_MS - NOW_MS % DAY_MS
+    until_ms = midnight + hour * HOUR_MS + 17 * MINUTE_MS
+    results = random_results(hour, 20 * MINUTE_MS, 3 * 24 * 35, until_ms - 35 * DAY_MS + 20 * MINUTE_MS)
+    assert results[-1].at_ms == until_ms
+    add(world.redis, *results)
+    names = uptime_names(until_ms)
+    histories = world.store.histories
+    hours, days = histories.buckets("e", "hours", names.hours), histories.buckets("e", "days", names.days)
+    found = uptimes(until_ms, await hours, await days)
+    this_hour = until_ms - until_ms % HOUR_MS
+    for window, length in (("day", 24), ("week", 7 * 24), ("month", 30 * 24)):
+        begin = this_hour - (length - 1) * HOUR_MS
+        exact = counted(each.measured for each in results if each.at_ms >= begin).uptime
+        assert exact is not None
+        assert found[window] == round(exact, 6) < 1
+    world.store.set_clock(until_ms)
+    assert round((await histories.newest("e", 1)).day.uptime or 0, 6) == found["day"]
+
+
+async def test_what_is_in_the_hours_and_days_is_what_was_added(world: World) -> None:
+    results = random_results(5, 7 * MINUTE_MS, 2_000)
+    add(world.redis, *results)
+    columns: tuple[Column, ...] = ("hours", "days")
+    for column in columns:
+        names = [name for _, name in newest_names(column, results[-1].at_ms, 400)]
+        found = await world.store.histories.buckets("e", column, names)
+        by_name: dict[str, list[Measured]] = {}
+        for each in results:
+            by_name.setdefault(bucket_name(column, each.at_ms), []).append(each.measured)
+        assert found == {name: counted(members) for name, members in by_name.items()}
+        assert merge(found.values()) == counted(each.measured for each in results)
+
+
+# Memory
+
+
+@pytest.fixture
+def redis(real_redis: RedisServer) -> Any:
+    real_redis.client.flushall()
+    return real_redis.client
+
+
+def month(kind: str, days: int, every_ms: int, until_ms: int = NOW_MS) -> Iterable[Found]:
+    """So many days of an endpoint that is well, flaky, or down with a text of 200 characters."""
+    chance = random.Random(kind)
+    text = "the answer was not as expected: ".ljust(200, "x")
+    for n in range(days * DAY_MS // every_ms):
+        at_ms = until_ms - days * DAY_MS + n * every_ms
+        up = Found(at_ms, ms=int(chance.lognormvariate(5, 0.5)))
+        down = Found(at_ms, "DOWN", 3, 503, text, "status")
+        if kind == "well":
+            yield up
+        elif kind == "down":
+            yield down
+        else:
+            yield chance.choice((up, down, replace(up, status="DEGRADED", ms=chance.randrange(30_000))))
+
+
+def bytes_of(redis: redis_sync.Redis, endpoint: str) -> dict[str, int]:
+    columns = ("results", "hours", "days")
+    keys = {column: f"room:endpoint:{endpoint}:{column}" for column in columns}
+    return {column: redis.memory_usage(key, samples=0) or 0 for column, key in keys.items()}
+
+
+def fill(redis: Any, endpoint: str, results: Iterable[Found]) -> dict[str, int]:
+    add(redis, *results, keys=[f"room:endpoint:{endpoint}:{column}" for column in ("results", "hours", "days")])
+    return bytes_of(redis, endpoint)
+
+
+@pytest.mark.parametrize("kind", ["well", "down", "flaky"])
+def test_an_endpoint_takes_at_most_256_kib_after_a_month_at_the_default_interval(redis: Any, kind: str) -> None:
+    taken = fill(redis, kind, month(kind, 30, MINUTE_MS))
+    print(kind, taken, sum(taken.values()))
+    assert redis.hlen(f"room:endpoint:{kind}:hours") == 720
+    assert sum(taken.values()) <= 256 * 1024
+
+
+def test_an_endpoint_takes_at_most_600_kib_after_two_years(redis: Any) -> None:
+    """Two years by the hour, the last 90 days of them by the minute, since only those stand there by the hour."""
+    began = time.monotonic()
+    fill(redis, "old", month("flaky", 730, HOUR_MS))
+    taken = fill(redis, "old", month("flaky", 90, MINUTE_MS, NOW_MS + 90 * DAY_MS))
+    assert (redis.hlen("room:endpoint:old:hours"), redis.hlen("room:endpoint:old:days")) == (2161, 731)
+    print(taken, sum(taken.values()), time.monotonic() - began)
+    assert sum(taken.values()) <= 600 * 1024
