@@ -17,7 +17,20 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from c2c.errors import C2CError, Forbidden
-from c2c.http import endpoints, health, incidents, lineups, maintenance, online, pages, rooms, stream, webhooks
+from c2c.http import (
+    endpoints,
+    health,
+    histories,
+    incidents,
+    lineups,
+    maintenance,
+    online,
+    pages,
+    rooms,
+    status,
+    stream,
+    webhooks,
+)
 from c2c.http.envelope import failure, on_error
 from c2c.keepalive import Keepalive
 from c2c.node import Node
@@ -86,6 +99,7 @@ def create_app(settings: Settings) -> Application:
             *rooms.routes,
             *online.routes,
             *lineups.routes,
+            *histories.routes,
             *endpoints.routes,
             *incidents.routes,
             *maintenance.routes,
@@ -93,6 +107,7 @@ def create_app(settings: Settings) -> Application:
             *stream.routes,
             *health.routes,
             *pages.routes,
+            *status.routes(node),
         ],
         exception_handlers={C2CError: on_error, 404: on_error, 405: on_error, 400: on_error, Exception: on_error},
         lifespan=lifespan,

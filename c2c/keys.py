@@ -122,7 +122,7 @@ class Keys:
         """By column, of `all-endpoints`. ZSETs of ids: `due` → ms, `incident-times` → ms, `deliveries` → ms · HASHes by
         endpoint id: `claims` (`<slot ms> <node>`), `fences`, `targets` (`<lease ms> <host>`), and as JSON `endpoints`,
         `states`, `summaries` · HASHes by their ids: `incidents`, `acknowledged`, `windows`, `webhooks`,
-        `delivery-bodies`, all JSON · `push-tokens` HASH: digest → endpoint id · `nodes` HASH: node id
+        `webhook-outcomes`, all JSON, `delivery-bodies` (`<attempts> <JSON>`) · `push-tokens` HASH: digest → endpoint id · `nodes` HASH: node id
         → `<ms> <report>` · `open` SET: incident ids."""
         return f"room:{self._tag(MONITOR)}:{column}"
 

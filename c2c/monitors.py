@@ -310,7 +310,7 @@ class Monitors:
         times = keys.monitor("incident-times") if endpoint_id is None else keys.endpoint(endpoint_id, "own-incidents")
 
         def read(reply: Any) -> tuple[int, list[StoredIncident]]:
-            return reply[0], _incidents(reply[1])
+            return reply[1], _incidents(reply[2])
 
         return self._pipeline.script(
             self._scripts["incidents_read"],
@@ -387,7 +387,7 @@ class Monitors:
         """Note how a node does, b'' = it stops. Returns the Redis clock and what all of them said. 1 round trip."""
 
         def read(reply: Any) -> tuple[int, dict[str, bytes]]:
-            return reply[0], _by_name(reply[1])
+            return reply[1], _by_name(reply[2])
 
         return self._pipeline.script(
             self._scripts["node_report"],

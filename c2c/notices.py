@@ -1,7 +1,7 @@
 """Maintenance windows, webhooks and deliveries in Redis as typed methods. The rest of monitoring is `c2c.monitors`.
 
-All of it stands in keys of the room `all-endpoints`. What a window means, `c2c.monitoring.windows` knows; what a webhook
-is sent, `c2c.monitoring.webhooks`.
+All of it stands in keys of the room `all-endpoints`. What a window means, `c2c.monitoring.windows` knows; what a
+webhook is sent, `c2c.monitoring.webhooks`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from c2c.calls import ScriptClock, require_room
-from c2c.errors import BadValue, Conflict, WebhookNotFound, WindowNotFound
+from c2c.errors import BadValue, WebhookNotFound
 from c2c.events import event_text
 from c2c.keys import MONITOR, Keys
 from c2c.monitoring.webhooks import Webhook, dump_webhook, load_webhook
+from c2c.monitoring.windows import all_shown, is_forgotten
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import load_scripts
 
@@ -24,7 +25,6 @@ WINDOWS_MAX: Final = 200
 # All of them stand in each `maintenance:changed`.
 WINDOWS_BYTES_MAX: Final = 65_536
 WEBHOOKS_MAX: Final = 20
-_CHANGED: Final = event_text(MONITOR, "maintenance:changed", {}).head
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt came to. `status`: of the answer, None: there was none. `error`: in plain words, '' = accepted."""
+    """What an attempt came to. `status`: of the answer, None: none came. `error`: in plain words, '' = all is well."""
 
     status: int | None
     error: str = ""
@@ -51,8 +51,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WebhookReport:
-    """A webhook, what its last attempt came to (`lastAttemptAt`, `lastStatus`, `lastError`, None: there was none yet) and
-    how many deliveries are on their way to it."""
+    """A webhook, what its last attempt came to (`lastAttemptAt`, `lastStatus`, `lastError`; None: there was none yet)
+    and how many deliveries are on their way to it."""
 
     webhook: Webhook
     outcome: Mapping[str, Any] | None
@@ -71,8 +71,8 @@ class ClaimedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDeliveries:
-    """What was claimed. `now_ms`: the Redis clock. `wait_ms`: until the next one is due that was not due yet, None: there
-    is none."""
+    """What was claimed. `now_ms`: the Redis clock. `wait_ms`: until something is due that was not due yet, None: there
+    is nothing."""
 
     now_ms: int
     wait_ms: int | None
@@ -104,60 +104,38 @@ class Notices:
 
     # Windows
 
-    def set_window(self, window: Mapping[str, Any], former: Mapping[str, Any] | None = None) -> Reply[int]:
-        """Write a window, a new one or in the place of what it was, and tell the room. Returns the Redis clock in ms.
+    def write_window(self, posted: Posted, window_id: str, window: Mapping[str, Any] | None) -> Reply[bool]:
+        """Write a window, None: delete it, and tell the room; one-off windows that ended a week ago are forgotten.
 
-        Raises WindowNotFound, Conflict (it is not `former` any more), BadValue (too many), RoomNotFound. 1 round trip,
-        O(windows).
+        Arguments: `posted` is what it was decided on. Returns False when that has changed since, and nothing was
+        written: read and decide again. Raises BadValue (too many), RoomNotFound. 1 round trip, O(windows).
         """
+        others = {each["windowId"]: each for each in posted.windows if each["windowId"] != window_id}
+        forgotten = [id_ for id_, each in others.items() if is_forgotten(each, posted.now_ms)]
+        told = [each for id_, each in others.items() if id_ not in forgotten] + ([] if window is None else [window])
+        if len(told) > WINDOWS_MAX or len(to_json(told)) > WINDOWS_BYTES_MAX:
+            reason = f"there are {WINDOWS_MAX} at most, and {WINDOWS_BYTES_MAX // 1024} KiB of them"
+            raise BadValue(field="windows", reason=reason, limit=WINDOWS_MAX)
+        text = event_text(MONITOR, "maintenance:changed", {"windows": all_shown(told, posted.now_ms)})
 
-        def read(reply: Any) -> int:
+        def read(reply: Any) -> bool:
             require_room(reply)
-            match reply[0]:
-                case b"WINDOW_NOT_FOUND":
-                    raise WindowNotFound(windowId=window["windowId"])
-                case b"CONFLICT":
-                    raise Conflict(windowId=window["windowId"])
-                case b"FULL":
-                    reason = f"there are {WINDOWS_MAX} at most, and {WINDOWS_BYTES_MAX // 1024} KiB of them"
-                    raise BadValue(field="windows", reason=reason, limit=WINDOWS_MAX)
-            now_ms: int = reply[1]
-            return now_ms
+            return bool(reply[0] == b"OK")
 
         return self._pipeline.script(
-            self._scripts["window_set"],
-            self._window_keys(),
+            self._scripts["window_write"],
+            {"room": self._keys.room(MONITOR), "log": self._keys.log(MONITOR), **self._columns("windows")},
             {
                 "clock": self._clock.now,
                 "channel": self._keys.channel(MONITOR),
-                "window_id": window["windowId"],
-                "former": b"" if former is None else to_json(former),
-                "window": to_json(window),
-                "windows_max": WINDOWS_MAX,
-                "bytes_max": WINDOWS_BYTES_MAX,
-                "head": _CHANGED,
-            },
-            read,
-        )
-
-    def delete_window(self, window_id: str) -> Reply[None]:
-        """Delete a window and tell the room. Raises WindowNotFound, RoomNotFound. 1 round trip, O(windows)."""
-
-        def read(reply: Any) -> None:
-            require_room(reply)
-            if reply[0] == b"WINDOW_NOT_FOUND":
-                raise WindowNotFound(windowId=window_id)
-
-        return self._pipeline.script(
-            self._scripts["window_delete"],
-            self._window_keys(),
-            {
-                "clock": self._clock.now,
-                "channel": self._keys.channel(MONITOR),
+                "revision": posted.revision,
+                "head": text.head,
+                "tail": text.tail,
                 "window_id": window_id,
-                "head": _CHANGED,
+                "window": b"" if window is None else to_json(window),
             },
             read,
+            forgotten,
         )
 
     # Webhooks
@@ -264,8 +242,9 @@ class Notices:
         )
 
     def claim(self, lease_ms: int, limit: int, per_webhook: int, busy: Iterable[str]) -> Reply[ClaimedDeliveries]:
-        """Claim deliveries that are due, for `lease_ms`. `busy`: webhooks that this node is delivering to, each as often
-        as it does. 1 round trip, O(limit · log deliveries); O(deliveries) while all that is due is for busy webhooks."""
+        """Claim deliveries that are due, for `lease_ms`. `busy`: webhooks that this node is delivering to, each as
+        often as it does. 1 round trip, O(limit · log deliveries), or O(deliveries) while what is due is for busy
+        webhooks."""
 
         def read(reply: Any) -> ClaimedDeliveries:
             _, now_ms, wait_ms, *claimed = reply
@@ -306,7 +285,3 @@ class Notices:
     def _columns(self, *columns: str) -> dict[str, str]:
         names = {column: column.removeprefix("webhook-").replace("-", "_") for column in columns}
         return {names[column]: self._keys.monitor(column) for column in columns}
-
-    def _window_keys(self) -> dict[str, str]:
-        keys = self._keys
-        return {"room": keys.room(MONITOR), "log": keys.log(MONITOR), **self._columns("windows")}

@@ -62,14 +62,14 @@
 --@include delivery
 --@include monitor
 
-local k, count = monitor_keys()
-local results, hours, days = KEYS[count + 1], KEYS[count + 2], KEYS[count + 3]
+local k = monitor_keys()
+local results, hours, days = KEYS[20], KEYS[21], KEYS[22]
 local clock, channel, own_channel, id, fence, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local epoch, retention, due_ms, target, definition, state = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local summary, push_token = ARGV[13], ARGV[14]
-local incident, incident_ms, incident_open, incident_text = ARGV[15], ARGV[16], ARGV[17] == '1', ARGV[18]
-local result_ms, status, response_ms, code, failure, reason = unpack(ARGV, 19, 24)
-local events = tonumber(ARGV[25])
+local incident, incident_ms, incident_open, incident_text = ARGV[15], ARGV[16], ARGV[17], ARGV[18]
+local result_ms, status, response_ms, code = ARGV[19], ARGV[20], ARGV[21], ARGV[22]
+local error, reason, events = ARGV[23], ARGV[24], tonumber(ARGV[25])
 local FIRST_EVENT = 26
 
 if redis.call('EXISTS', k.room) == 0 then
@@ -111,10 +111,10 @@ if push_token ~= '' then
   redis.call('HSET', k.push_tokens, push_token, id)
 end
 if result_ms ~= '' then
-  history_add(results, hours, days, tonumber(result_ms), status, response_ms, code, failure, reason)
+  history_add(results, hours, days, tonumber(result_ms), status, response_ms, code, error, reason)
 end
 if incident ~= '' then
-  monitor_incident(k, incident, incident_ms, incident_open, incident_text)
+  monitor_incident(k, incident, incident_ms, incident_open == '1', incident_text)
 end
 local told_epoch, seq = monitor_tell(k, channel, own_channel, now_ms, ARGV, FIRST_EVENT, events)
 for i = FIRST_EVENT + 3 * events, #ARGV, 2 do

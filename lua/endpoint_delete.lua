@@ -43,8 +43,8 @@
 --@include delivery
 --@include monitor
 
-local k, count = monitor_keys()
-local clock, channel, own_channel, id, fence, push_token = unpack(ARGV, 1, 6)
+local k = monitor_keys()
+local clock, channel, own_channel, id, fence, push_token = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local incident, incident_ms, incident_text, events = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 local FIRST_EVENT = 11
 
@@ -71,5 +71,5 @@ end
 if push_token ~= '' then
   redis.call('HDEL', k.push_tokens, push_token)
 end
-redis.call('UNLINK', k.own, k.own_log, k.own_incidents, unpack(KEYS, count + 1))
+redis.call('UNLINK', k.own, k.own_log, k.own_incidents, unpack(KEYS, 20))
 return {'OK', epoch, seq}

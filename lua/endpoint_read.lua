@@ -23,8 +23,8 @@
 --@include event_append
 --@include history
 
-local room, endpoints, states, fences, due, claims, acknowledged = unpack(KEYS, 1, 7)
-local results = KEYS[8]
+local room, endpoints, states, fences, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local claims, acknowledged, results = KEYS[6], KEYS[7], KEYS[8]
 local clock, id, incident, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local place = redis.call('HMGET', room, 'epoch', 'seq')

@@ -1,4 +1,4 @@
--- Incidents, newest first: a page of all of them or of one endpoint's, or the ones with given ids.
+-- A page of incidents, newest first: of all of them, or of one endpoint's.
 --
 -- KEYS
 --   incident_times   ZSET, of all or of one endpoint
@@ -9,19 +9,19 @@
 --   before           only what began earlier, ms, '' = all
 --   limit            incidents
 -- RETURNS
---   {now, {incident, acknowledgement or false, …}}
+--   {'OK', now, {incident, acknowledgement or false, …}}
 --@include clock
 
-local times, incidents, acknowledged = KEYS[1], KEYS[2], KEYS[3]
+local incident_times, incidents, acknowledged = KEYS[1], KEYS[2], KEYS[3]
 local clock, before, limit = ARGV[1], ARGV[2], ARGV[3]
 
 local found = {}
 local newest = before == '' and '+inf' or '(' .. before
-for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', times, newest, '-inf', 'LIMIT', 0, limit)) do
+for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', incident_times, newest, '-inf', 'LIMIT', 0, limit)) do
   local text = redis.call('HGET', incidents, id)
   if text then -- one that was forgotten may still stand in its endpoint's list
     found[#found + 1] = text
     found[#found + 1] = redis.call('HGET', acknowledged, id)
   end
 end
-return {clock_ms(clock), found}
+return {'OK', clock_ms(clock), found}

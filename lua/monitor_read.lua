@@ -17,6 +17,7 @@
 
 local room, summaries, open, incidents, acknowledged = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local windows, nodes = KEYS[6], KEYS[7]
+local clock = ARGV[1]
 
 local place = redis.call('HMGET', room, 'epoch', 'seq')
 if not place[1] then
@@ -27,5 +28,5 @@ for _, id in ipairs(redis.call('SMEMBERS', open)) do
   shown[#shown + 1] = redis.call('HGET', incidents, id)
   shown[#shown + 1] = redis.call('HGET', acknowledged, id)
 end
-return {'OK', place[1], tonumber(place[2]), clock_ms(ARGV[1]), redis.call('HVALS', summaries), shown,
+return {'OK', place[1], tonumber(place[2]), clock_ms(clock), redis.call('HVALS', summaries), shown,
   redis.call('HVALS', windows), redis.call('HGETALL', nodes)}

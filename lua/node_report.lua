@@ -8,7 +8,7 @@
 --   report       JSON, '' = the node stops and is not missed
 --   kept_ms      ms after which a silent node is forgotten
 -- RETURNS
---   {now, {node, `<ms of the report> <report>`, …}}
+--   {'OK', now, {node, `<ms of the report> <report>`, …}}
 --@include clock
 
 local nodes = KEYS[1]
@@ -26,4 +26,4 @@ for i = 1, #known, 2 do
     redis.call('HDEL', nodes, known[i])
   end
 end
-return {now_ms, known}
+return {'OK', now_ms, known}

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parent.parent
 _LINEUP = "|".join(["log", *COLUMNS])
 _MONITORED = (
     "log|due|claims|fences|targets|endpoints|states|summaries|push-tokens|incidents|incident-times|open|acknowledged|"
-    "deliveries|delivery-bodies|windows|webhooks|nodes"
+    "deliveries|delivery-bodies|windows|webhooks|webhook-outcomes|nodes"
 )
 _LASTING = re.compile(
     rf"rooms|room:online(:.+)?|room:retreat-[^:]+(:({_LINEUP}))?|user:[^:]+:starred|"

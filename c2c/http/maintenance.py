@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,7 +12,15 @@ from starlette.responses import Response
 from c2c.errors import Conflict, Forbidden, RoomNotFound, WindowNotFound
 from c2c.http.envelope import caller, check, node_of, read_object, resource, success
 from c2c.keys import MONITOR
-from c2c.monitoring.windows import ONCE_FIELDS, WEEKLY_FIELDS, Definition, WeeklyDefinition, definition_model, shown
+from c2c.monitoring.windows import (
+    ONCE_FIELDS,
+    WEEKLY_FIELDS,
+    Definition,
+    WeeklyDefinition,
+    all_shown,
+    definition_model,
+    shown,
+)
 from c2c.rooms.presence import being_opened
 
 _ATTEMPTS: Final = 8
@@ -23,13 +30,7 @@ async def list_windows(request: Request) -> Response:
     """`GET /api/maintenance`: `{windows}`, those that are active first, then by when they begin."""
     await _enter(request, writes=False)
     posted = await node_of(request).store.notices.read()
-    windows = [shown(window, posted.now_ms) for window in posted.windows]
-    return success({"windows": sorted(windows, key=_soonest_first)})
-
-
-def _soonest_first(window: Mapping[str, Any]) -> tuple[bool, bool, str, str]:
-    starts = window["nextStart"]
-    return not window["active"], starts is None, starts or "", window["windowId"]
+    return success({"windows": all_shown(posted.windows, posted.now_ms)})
 
 
 async def post_window(request: Request) -> Response:
@@ -38,8 +39,7 @@ async def post_window(request: Request) -> Response:
     body = await read_object(request)
     definition = check(definition_model(body), body)
     window = {"windowId": secrets.token_hex(5), **definition.model_dump()}
-    with being_opened():
-        now_ms = await node_of(request).store.notices.set_window(window)
+    now_ms = await _write(request, window["windowId"], lambda windows: window)
     return success(shown(window, now_ms), "maintenance window created", 201)
 
 
@@ -49,18 +49,48 @@ async def patch_window(request: Request) -> Response:
     await _enter(request, writes=True)
     body = await read_object(request)
     window_id = request.path_params["window_id"]
+    window: dict[str, Any] = {}
+
+    def change(windows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        nonlocal window
+        window = _patched(_found(windows, window_id), body)
+        return window
+
+    now_ms = await _write(request, window_id, change)
+    return success(shown(window, now_ms))
+
+
+async def delete_window(request: Request) -> Response:
+    """`DELETE /api/maintenance/{windowId}`: `{windowId}`."""
+    await _enter(request, writes=True)
+    window_id = request.path_params["window_id"]
+
+    def change(windows: Sequence[dict[str, Any]]) -> None:
+        _found(windows, window_id)
+
+    await _write(request, window_id, change)
+    return success({"windowId": window_id})
+
+
+async def _write(
+    request: Request, window_id: str, change: Callable[[Sequence[dict[str, Any]]], dict[str, Any] | None]
+) -> int:
+    """Write what `change` makes of the windows that there are, again if somebody else was faster. Returns the Redis
+    clock in ms. Raises Conflict when that goes on."""
     notices = node_of(request).store.notices
     for _ in range(_ATTEMPTS):
         posted = await notices.read()
-        former = next((each for each in posted.windows if each["windowId"] == window_id), None)
-        if former is None:
-            raise WindowNotFound(windowId=window_id)
-        window = _patched(former, body)
-        if window == former:
-            return success(shown(window, posted.now_ms))
-        with contextlib.suppress(Conflict), being_opened():
-            return success(shown(window, await notices.set_window(window, former)))
+        with being_opened():
+            if await notices.write_window(posted, window_id, change(posted.windows)):
+                return posted.now_ms
     raise Conflict(windowId=window_id)
+
+
+def _found(windows: Sequence[dict[str, Any]], window_id: str) -> dict[str, Any]:
+    window = next((each for each in windows if each["windowId"] == window_id), None)
+    if window is None:
+        raise WindowNotFound(windowId=window_id)
+    return window
 
 
 def _patched(former: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,17 +99,8 @@ def _patched(former: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, An
     if definition_model(former) is WeeklyDefinition:
         own, other = other, own
     kept = frozenset(Definition.model_fields) | (own if other.isdisjoint(body) else frozenset())
-    fields = {name: value for name, value in former.items() if name in kept} | body
+    fields = {**{name: value for name, value in former.items() if name in kept}, **body}
     return {"windowId": former["windowId"], **check(definition_model(fields), fields).model_dump()}
-
-
-async def delete_window(request: Request) -> Response:
-    """`DELETE /api/maintenance/{windowId}`: `{windowId}`."""
-    await _enter(request, writes=True)
-    window_id = request.path_params["window_id"]
-    with being_opened():
-        await node_of(request).store.notices.delete_window(window_id)
-    return success({"windowId": window_id})
 
 
 async def _enter(request: Request, *, writes: bool) -> None:

@@ -139,8 +139,18 @@ async def lineup(request: Request) -> Response:
 
 
 async def monitor(request: Request) -> Response:
-    """`GET /monitor` and `GET /monitor/{endpointId}`: what is checked and how it does; the page finds out by itself."""
+    """`GET /monitor`: all that is checked, and how it does."""
     return _send(request, "monitor.html", _ASK_FIRST)
+
+
+async def endpoint(request: Request) -> Response:
+    """`GET /monitor/{endpointId}`: one endpoint; the page finds out by itself whether there is one."""
+    return _send(request, "endpoint.html", _ASK_FIRST)
+
+
+async def status(request: Request) -> Response:
+    """`GET /status`: how everything does, for strangers; its route is in `c2c.http.status`."""
+    return _send(request, "status.html", _ASK_FIRST)
 
 
 async def config(request: Request) -> Response:
@@ -154,7 +164,7 @@ routes = [
     Route("/online", online, methods=["GET"]),
     Route("/lineup/{retreat_slug}", lineup, methods=["GET"]),
     Route("/monitor", monitor, methods=["GET"]),
-    Route("/monitor/{endpoint_id}", monitor, methods=["GET"]),
+    Route("/monitor/{endpoint_id}", endpoint, methods=["GET"]),
     Route("/static/{path:path}", static, methods=["GET"]),
     Route("/api/config", config, methods=["GET"]),
 ]

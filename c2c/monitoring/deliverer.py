@@ -1,7 +1,7 @@
-"""Delivers to webhooks: claims what is due, sends it, writes down what came of it. Every node has one, none of them leads.
+"""Delivers to webhooks: claims what is due, sends it, writes down what came of it. Every node has one, none leads.
 
-A claim is a lease of the timeout and 3 s. Who dies loses it and another node sends again: a receiver gets everything at
-least once, and knows what it has had by `deliveryId`.
+A claim is a lease of the timeout and 3 s. Who dies loses it and another node sends again: a receiver gets everything
+at least once, and knows what it has had by `deliveryId`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Deliverer:
 
     def _note(self, claimed: ClaimedDelivery, outcome: Outcome, wait_s: float | None) -> None:
         """Count and log it. Not the URL: it may hold a secret."""
-        name = "delivered" if outcome.ok else "retried" if wait_s is not None else "abandoned"
+        name = "delivered" if outcome.ok else "failed" if wait_s is not None else "abandoned"
         self._metrics.webhook_deliveries.labels(name).inc()
         if outcome.ok:
             return

@@ -56,7 +56,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _HEADERS_REFUSED:
             raise PydanticCustomError("headers", "hold a name that is not allowed")
-        if len(value) > 2000 or not value.isprintable() or not value.isascii():
+        if value != MASK and (len(value) > 2000 or not value.isprintable() or not value.isascii()):
             raise PydanticCustomError("headers", "hold a value that is not allowed")
     return headers
 

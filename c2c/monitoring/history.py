@@ -59,8 +59,7 @@ class Bucket:
     @property
     def uptime(self) -> float | None:
         """The share of checks that found it up, 0 to 1; None: nothing is known. Slow is up."""
-        good = self.up + self.degraded
-        return good / (good + self.down) if good + self.down else None
+        return uptime_of([self])
 
     @property
     def average(self) -> float | None:
@@ -101,6 +100,13 @@ def format_bucket(bucket: Bucket) -> str:
 def merge(buckets: Iterable[Bucket]) -> Bucket:
     """All of them as one."""
     return sum(buckets, Bucket())
+
+
+def uptime_of(buckets: Sequence[Bucket]) -> float | None:
+    """That of all of them together."""
+    good = sum(bucket.up + bucket.degraded for bucket in buckets)
+    known = good + sum(bucket.down for bucket in buckets)
+    return good / known if known else None
 
 
 def bucket_name(column: Column, at_ms: int) -> str:
@@ -160,7 +166,9 @@ def uptimes(now_ms: int, hours: Mapping[str, Bucket], days: Mapping[str, Bucket]
     """The uptime of the last 24 hours, 7 days and 30 days, each exact to the hour; None: nothing is known."""
     found = {}
     for window, names in _covers(now_ms // HOUR_MS)[1].items():
-        known = [hours[name] for name in names.hours if name in hours] + [days[name] for name in names.days if name in days]
+        known = [hours[name] for name in names.hours if name in hours] + [
+            days[name] for name in names.days if name in days
+        ]
         found[window] = rounded(merge(known).uptime)
     return found
 
@@ -221,8 +229,8 @@ def bucket_points(span: Range, buckets: Iterable[tuple[int, Bucket]], interval_m
 
 
 def day_points(results: Sequence[Measured], interval_ms: int) -> list[Point]:
-    """Points of single results, oldest first: each one its own, or those of five minutes together. Percentiles are exact:
-    the lowest latency that a share of them does not exceed."""
+    """Points of single results, oldest first: each one its own, or those of five minutes together. Percentiles are
+    exact: the lowest latency that a share of them does not exceed."""
     step_ms = 1 if len(results) <= _FEW else _DAY_STEP_MS
     points = []
     for place, group in groupby(results, key=lambda each: each.at_ms // step_ms):
@@ -246,9 +254,7 @@ def counted(results: Iterable[Measured]) -> Bucket:
             max_ms = max(max_ms, each.latency_ms)
     while histogram and not histogram[-1]:
         histogram.pop()
-    return Bucket(
-        counts["UP"], counts["DEGRADED"], counts["DOWN"], counts["UNKNOWN"], sum_ms, max_ms, tuple(histogram)
-    )
+    return Bucket(counts["UP"], counts["DEGRADED"], counts["DOWN"], counts["UNKNOWN"], sum_ms, max_ms, tuple(histogram))
 
 
 def _nearest(ordered: Sequence[int], share: float) -> int | None:

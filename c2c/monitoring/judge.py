@@ -29,6 +29,7 @@ SWIFT_FACTOR: Final = 0.8
 SWIFT_ENOUGH: Final = 2
 REOPEN_MS: Final = 300_000
 WARN_DAYS: Final = (21, 14, 7)
+_ERROR_MAX: Final = 200
 _DAY_MS: Final = 86_400_000
 
 Fields: TypeAlias = dict[str, Any]
@@ -67,6 +68,8 @@ class Judgement:
 def judge(definition: Definition, state: State, result: Result, seen: Circumstances) -> Judgement:
     """Judge one result."""
     ignored = seen.suspect and not result.ok
+    if ignored:
+        result = replace(result, reason="suspect", error=f"the checker may be cut off: {result.error}"[:_ERROR_MAX])
     outcome = _outcome(definition, result, ignored)
     after = replace(
         state,
@@ -74,7 +77,7 @@ def judge(definition: Definition, state: State, result: Result, seen: Circumstan
         response_ms=whole_ms(result.response_ms),
         status_code=result.status_code,
         error=result.error,
-        reason="suspect" if ignored else result.reason,
+        reason=result.reason,
         maintenance=seen.maintenance,
         phases=phases_json(result.phases),
         certificate_expires_at=result.certificate_expires_at_ms or state.certificate_expires_at,

@@ -110,15 +110,16 @@ class Registry:
         if former.kind == "builtin" and changes.keys() - {"paused"}:
             raise Forbidden(reason="built-in endpoints can be paused, no more")
         _refuse_foreign(former.kind, changes)
-        if "headers" in changes:
+        moved = _origin(changes.get("url", former.url)) != _origin(former.url)
+        if "headers" in changes and not moved:
             kept = {name.lower(): value for name, value in former.headers.items()}
-            for name, value in changes["headers"].items():
-                changes["headers"][name] = kept.get(name.lower(), value) if value == MASK else value
-            if _origin(changes.get("url", former.url)) != _origin(former.url) and MASK in changes["headers"].values():
-                raise BadValue(field="headers", reason="a secret of another address has to be written anew")
-        elif _origin(changes.get("url", former.url)) != _origin(former.url) and former.headers:
+            changes["headers"] = {
+                name: kept.get(name.lower(), value) if value == MASK else value
+                for name, value in changes["headers"].items()
+            }
+        elif moved and former.headers and "headers" not in changes:
             # Otherwise whoever may edit could have a secret sent to a server of their own.
-            raise BadValue(field="headers", reason="say the headers anew for another address")
+            raise BadValue(field="headers", reason="have to be said anew for another address")
         merged = {**former.model_dump(), **changes}
         if merged == former.model_dump():
             return former
@@ -180,6 +181,8 @@ class Registry:
             first = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or str(first["type"])
             raise BadValue(field=field, reason=first["msg"]) from None
+        if MASK in definition.headers.values():
+            raise BadValue(field="headers", reason="hold a mask in place of a value")
         if definition.method == "POST" and not admin:
             raise Forbidden(reason="method POST needs role admin")
         if definition.kind in ("http", "tcp"):

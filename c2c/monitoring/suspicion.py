@@ -3,44 +3,57 @@ checker is cut off than that everything has died. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from c2c.monitoring.results import Result
 
-WINDOW_S: Final = 60.0
+KEPT_S: Final = 600.0
 HOSTS_MIN: Final = 4
-_SHARE: Final = 0.5
+FAILING_MIN: Final = 3
 # Failures without any answer. A page that says 503 proves that the network works.
 _CUT_OFF: Final = frozenset({"timeout", "dns", "refused", "unreachable", "reset", "tls"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of a host last. `silent_since_s`: when it stopped answering, None: it answers."""
+
+    at_s: float
+    silent_since_s: float | None
+
+
 class Suspicion:
-    """What one node saw of each host within the last minute. `suspect` changes with what it sees."""
+    """What one node saw of each host. `suspect`: more hosts are silent than have answered since the first of them fell
+    silent, three at least, of four that are known."""
 
     def __init__(self) -> None:
         self.suspect = False
-        self._seen: dict[str, tuple[float, bool]] = {}
-
-    @property
-    def failing(self) -> int:
-        """Hosts that did not answer."""
-        return sum(not answered for _, answered in self._seen.values())
-
-    @property
-    def checked(self) -> int:
-        """Hosts that were asked."""
-        return len(self._seen)
+        self.failing = 0
+        self.checked = 0
+        self._seen: dict[str, _Seen] = {}
 
     def note(self, host: str, result: Result, was_up: bool, now_s: float) -> bool:
         """A check has ended. `was_up`: the endpoint answered before: what was dead already says nothing about us.
 
-        Returns whether `suspect` has changed by it.
+        Returns whether `suspect` has changed by it. O(hosts).
         """
-        self._seen = {name: seen for name, seen in self._seen.items() if now_s - seen[0] < WINDOW_S}
+        self._seen = {name: seen for name, seen in self._seen.items() if now_s - seen.at_s < KEPT_S}
+        former = self._seen.get(host)
         if result.ok or result.reason not in _CUT_OFF:
-            self._seen[host] = (now_s, True)
-        elif was_up or host in self._seen:
-            self._seen[host] = (now_s, False)
-        suspect = self.checked >= HOSTS_MIN and self.failing > _SHARE * self.checked
+            self._seen[host] = _Seen(now_s, None)
+        elif former is not None and former.silent_since_s is not None:
+            self._seen[host] = _Seen(now_s, former.silent_since_s)
+        elif was_up:
+            self._seen[host] = _Seen(now_s, now_s)
+        return self._decide()
+
+    def _decide(self) -> bool:
+        silent = [seen.silent_since_s for seen in self._seen.values() if seen.silent_since_s is not None]
+        began_s = min(silent, default=0.0)
+        answered = sum(seen.silent_since_s is None and seen.at_s >= began_s for seen in self._seen.values())
+        self.failing, self.checked = len(silent), len(silent) + (answered if silent else 0)
+        known = len(self._seen) >= HOSTS_MIN
+        suspect = known and self.failing >= FAILING_MIN and self.failing > answered
         changed, self.suspect = suspect != self.suspect, suspect
         return changed

@@ -137,9 +137,9 @@ def signature(secret: str, timestamp_s: int, body: bytes) -> str:
 def retry_s(attempt: int, age_s: float, first_s: float, chance: float) -> float | None:
     """How long to wait after a failed attempt, None: it was the last one.
 
-    Arguments: `attempt` counts from 1; `age_s` since the delivery was made; `first_s` the first wait, which doubles each
-    time, an hour at most; `chance` in [0, 1), by which it is up to a fifth shorter or longer, so that what failed together
-    does not come together again.
+    Arguments: `attempt` counts from 1; `age_s` since the delivery was made; `first_s` the first wait, which doubles
+    each time, an hour at most; `chance` in [0, 1), by which it is up to a fifth shorter or longer, so that what failed
+    together does not come together again.
     """
     wait_s = min(first_s * 2.0 ** min(attempt - 1, 40), RETRY_MAX_S) * (1 - _JITTER + 2 * _JITTER * chance)
     return wait_s if age_s + wait_s <= GIVE_UP_S else None

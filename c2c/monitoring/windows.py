@@ -19,6 +19,7 @@ from c2c.times import iso8601
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ONCE_DAYS_MAX: Final = 90
 DURATION_MINUTES_MAX: Final = 7 * 24 * 60
+KEPT_MS: Final = 7 * 86_400_000
 _MINUTE_MS: Final = 60_000
 _DAY: Final = timedelta(days=1)
 # How far ahead an end is looked for.
@@ -216,7 +217,7 @@ def prepare(window: Mapping[str, Any]) -> Window:
 
 
 class Windows:
-    """All windows, ready to be asked for one endpoint after the other: `active_for(windows, endpoint_id, now_ms)`.
+    """All windows, ready to be asked for one endpoint after the other.
 
     Who is in maintenance is worked out once and holds until the next window begins or ends.
     """
@@ -228,7 +229,7 @@ class Windows:
         self._endpoint_ids: frozenset[str] = frozenset()
 
     def active_for(self, endpoint_id: str, now_ms: int) -> bool:
-        """Whether an endpoint is in maintenance. O(1) but at boundaries."""
+        """Whether an endpoint is in maintenance at a moment, in ms of the Redis clock. O(1) but at boundaries."""
         if not self._from_ms <= now_ms < self._until_ms:
             self._look(now_ms)
         return self._all or endpoint_id in self._endpoint_ids
@@ -252,9 +253,9 @@ class Windows:
         self._endpoint_ids = frozenset().union(*[window.endpoint_ids for window in active])
 
 
-def active_for(windows: Windows, endpoint_id: str, now_ms: int) -> bool:
-    """Whether an endpoint is in maintenance at a moment, in ms of the Redis clock."""
-    return windows.active_for(endpoint_id, now_ms)
+def is_forgotten(window: Mapping[str, Any], now_ms: int) -> bool:
+    """Whether a stored window is one-off and ended a week ago. Times in UTC sort as their texts do."""
+    return "end" in window and window["end"] < iso8601(now_ms - KEPT_MS)
 
 
 def shown(window: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
@@ -273,3 +274,13 @@ def shown(window: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         "nextStart": None if following is None else iso8601(following.start_ms),
         "nextEnd": None if span is None or span.end_ms is None else iso8601(span.end_ms),
     }
+
+
+def all_shown(windows: Iterable[Mapping[str, Any]], now_ms: int) -> list[dict[str, Any]]:
+    """Stored windows as clients see them: those that are active first, then by when they begin."""
+    return sorted([shown(window, now_ms) for window in windows], key=_soonest_first)
+
+
+def _soonest_first(window: Mapping[str, Any]) -> tuple[bool, bool, str, str]:
+    starts = window["nextStart"]
+    return not window["active"], starts is None, starts or "", window["windowId"]

@@ -19,7 +19,7 @@ from c2c.monitoring.endpoints import (
     worst_first,
 )
 from c2c.monitoring.self_watch import suspects
-from c2c.monitoring.windows import shown as shown_window
+from c2c.monitoring.windows import all_shown
 from c2c.monitors import RESULTS_SHOWN, Overview, StoredEndpoint, StoredIncident, StoredResult
 from c2c.rooms.base import Kind, Snapshot, decode_events
 from c2c.store import Retention, Store
@@ -79,7 +79,7 @@ def overview_json(overview: Overview) -> dict[str, Any]:
         "more": len(shown) < len(endpoints),
         "stats": count_by_status(endpoints),
         "incidents": incidents_json(overview.incidents, overview.now_ms),
-        "windows": [shown_window(from_json(text), overview.now_ms) for text in overview.windows],
+        "windows": all_shown(decode_events(overview.windows), overview.now_ms),
         "suspects": suspects(overview.nodes, overview.now_ms),
     }
     if state["more"]:

@@ -60,55 +60,58 @@ local function history_append(results, at_ms, fields)
   redis.call('XTRIM', results, 'MINID', '~', string.format('%.0f', math.max(0, at_ms - HISTORY_DAY_MS)))
 end
 
--- Counts a result in an hour or a day. A new one is the occasion to forget what is over, or never was.
-local function history_count(bucket, at_ms, length, kept_ms, status, ms)
-  local function name_of(some_ms)
-    return string.sub(iso8601(math.max(0, some_ms)), 1, length)
-  end
-  local name, numbers, last = name_of(at_ms), {}, 0
-  for i = 1, HISTORY_MAX + #HISTORY_BOUNDS + 1 do
-    numbers[i] = 0
-  end
-  local former = redis.call('HGET', bucket, name)
-  if former then
-    local i = 0
-    for number in string.gmatch(former, '%d+') do
-      i = i + 1
-      numbers[i] = tonumber(number)
-    end
-  else
-    local oldest, newest = name_of(at_ms - kept_ms), name_of(at_ms + HISTORY_DAY_MS)
-    for _, old in ipairs(redis.call('HKEYS', bucket)) do
-      if old < oldest or old > newest then
-        redis.call('HDEL', bucket, old)
-      end
+-- Forgets the hours or days that are over, and those of a future that never came.
+local function history_forget(bucket, at_ms, length, kept_ms)
+  local oldest = string.sub(iso8601(math.max(0, at_ms - kept_ms)), 1, length)
+  local newest = string.sub(iso8601(at_ms + HISTORY_DAY_MS), 1, length)
+  for _, name in ipairs(redis.call('HKEYS', bucket)) do
+    if name < oldest or name > newest then
+      redis.call('HDEL', bucket, name)
     end
   end
-  numbers[HISTORY_STATUSES[status]] = numbers[HISTORY_STATUSES[status]] + 1
+end
+
+-- Counts a result in an hour or a day; `ms` is nil where it has no latency.
+local function history_count(bucket, name, status, ms)
+  local former, words = redis.call('HGET', bucket, name), {}
+  for word in string.gmatch(former or '', '%d+') do
+    words[#words + 1] = word
+  end
+  local function set(place, number)
+    for i = #words + 1, place do
+      words[i] = '0'
+    end
+    words[place] = string.format('%.0f', number)
+  end
+  local place = HISTORY_STATUSES[status]
+  set(place, (words[place] or 0) + 1)
   if ms then
-    local place = 1
-    while HISTORY_BOUNDS[place] and ms > HISTORY_BOUNDS[place] do
+    set(HISTORY_SUM, (words[HISTORY_SUM] or 0) + ms)
+    set(HISTORY_MAX, math.max(words[HISTORY_MAX] or 0, ms))
+    place = HISTORY_MAX + 1
+    while HISTORY_BOUNDS[place - HISTORY_MAX] and ms > HISTORY_BOUNDS[place - HISTORY_MAX] do
       place = place + 1
     end
-    numbers[HISTORY_SUM] = numbers[HISTORY_SUM] + ms
-    numbers[HISTORY_MAX] = math.max(numbers[HISTORY_MAX], ms)
-    numbers[HISTORY_MAX + place] = numbers[HISTORY_MAX + place] + 1
+    set(place, (words[place] or 0) + 1)
   end
-  for i, number in ipairs(numbers) do
-    last = number > 0 and i or last
-    numbers[i] = string.format('%.0f', number)
-  end
-  redis.call('HSET', bucket, name, table.concat(numbers, ' ', 1, last))
+  redis.call('HSET', bucket, name, table.concat(words, ' '))
+  return not former
 end
 
 -- Adds a result. `at_ms`: its slot; `status`: UP, DEGRADED, DOWN or UNKNOWN; `ms`: how long it took, whole; '' where there
 -- is no such thing.
 local function history_add(results, hours, days, at_ms, status, ms, code, text, reason)
-  local is_answer = (status == 'UP' or status == 'DEGRADED') and ms ~= ''
   history_append(results, at_ms, {'status', status, 'ms', ms, 'code', code, 'error', history_error(results, at_ms, text),
     'reason', reason})
-  history_count(hours, at_ms, 13, HISTORY_HOURS_MS, status, is_answer and tonumber(ms))
-  history_count(days, at_ms, 10, HISTORY_DAYS_MS, status, is_answer and tonumber(ms))
+  local is_answer = (status == 'UP' or status == 'DEGRADED') and ms ~= ''
+  local latency, name = is_answer and tonumber(ms) or nil, iso8601(at_ms)
+  -- A new hour or day is the occasion to forget old ones.
+  if history_count(hours, string.sub(name, 1, 13), status, latency) then
+    history_forget(hours, at_ms, 13, HISTORY_HOURS_MS)
+  end
+  if history_count(days, string.sub(name, 1, 10), status, latency) then
+    history_forget(days, at_ms, 10, HISTORY_DAYS_MS)
+  end
 end
 
 -- The newest results, newest first, as XREVRANGE gives them, each with the text of its error.

@@ -11,7 +11,7 @@ local function monitor_keys()
   for i, name in ipairs(names) do
     k[name] = KEYS[i]
   end
-  return k, #names
+  return k
 end
 
 -- Appends events to the room of all and to the endpoint's own, in the same order. `given` is a list of head, head in

@@ -20,9 +20,13 @@ from redis.crc import key_slot
 
 from c2c.errors import C2CError, Internal, NotAMember, RoomExists, RoomNotFound, ServiceUnavailable
 from c2c.events import Position, event_text
-from c2c.keys import Keys
+from c2c.keys import MONITOR, Keys
 from c2c.lineups import Edit, NumberEdit
 from c2c.metrics import Metrics
+from c2c.monitoring.commits import edit_commit, result_commit
+from c2c.monitoring.endpoints import Definition, State, load_state
+from c2c.monitoring.judge import Circumstances, judge, resolve
+from c2c.monitoring.results import Result
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, Script, load_scripts, lua_folder
 from c2c.settings import Settings
@@ -927,7 +931,11 @@ def test_named_keys_come_in_front_of_any_number_of_further_ones() -> None:
 
 
 def test_only_scripts_that_say_so_take_further_keys() -> None:
-    assert {script.name for script in SCRIPTS if script.takes_more_keys} == {"users_leave", "users_touch"}
+    assert {script.name for script in SCRIPTS if script.takes_more_keys} == {
+        "endpoint_delete",
+        "users_leave",
+        "users_touch",
+    }
 
 
 # Redis Cluster
@@ -979,6 +987,28 @@ def _is_whole(client: Any) -> bool:
     return bool(info["cluster_state"] == "ok")
 
 
+async def watch_in_a_cluster(store: Store) -> None:
+    """Calls every script of monitoring."""
+    await store.open_room(MONITOR, "monitor", "c2c", CHAT, creator_joins=False)
+    for endpoint_id in ("e1", "끝"):
+        fields = {"endpointId": endpoint_id, "kind": "push", "name": "x", "createdAt": NOW_MS, "createdBy": "kim"}
+        definition = Definition.model_validate({**fields, "failAfter": 1})
+        await store.monitors.commit(edit_commit(definition, None, State(), NOW_MS, ()))
+        (claim,) = (await store.monitors.claim("n1", 32, 2, ())).checks
+        seen = Circumstances(NOW_MS, NOW_MS, "n1", f"i-{endpoint_id}")
+        judged = judge(definition, State(), Result(ok=False), seen)
+        told = {"endpointId": endpoint_id}
+        await store.monitors.commit(result_commit(definition, claim.fence, judged, NOW_MS, ()))
+        await store.monitors.acknowledge(f"i-{endpoint_id}", endpoint_id, b'{"at":', told, ())
+        assert len((await store.monitors.overview()).incidents) == 1
+        assert len((await store.monitors.incidents(endpoint_id, None, 10))[1]) == 1
+        assert (await store.monitors.report("n1", b"{}"))[1]
+        stored = await store.monitors.read(endpoint_id, results=10)
+        assert len(stored.results) == 1
+        incident = resolve(load_state(stored.state), NOW_MS)
+        await store.monitors.delete(edit_commit(definition, stored.fence, State(), None, (), (), incident))
+
+
 async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: int) -> None:
     settings = Settings(redis_url=f"redis://127.0.0.1:{cluster_port}", redis_cluster_keys=True)
     pipeline = Recorder(settings, Metrics())
@@ -1018,6 +1048,7 @@ async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: i
         assert len((await lineups.set_numbers(edit, [NumberEdit(1, 7, None)])).rows) == 1
         assert await lineups.mark(edit, "c1", 1, b"{}", b"{}") == b""
         assert (await lineups.read(room_id)).editing == [b"{}"]
+    await watch_in_a_cluster(store)
     touched = store.users.touch([(KIM, "r"), (LEE, "방:1")])
     assert [await reply for reply in touched] == [["away"], ["away"]], "users share no slot, nor then a call"
     assert await store.users.session("홍") == LEE

@@ -22,6 +22,7 @@ EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 NOT_PUBLIC = "leads to an address that is not public"
 NEVER = "leads to an address that is never checked"
 OWN = "leads to c2c itself"
+BEGINNING = "does not begin with http://, https:// or tcp://"
 NO_HOST = "has no valid host"
 NO_PORT = "has no port from 1 to 65535"
 
@@ -108,9 +109,9 @@ def test_a_url_is_taken_apart(url: str, taken_apart: CheckedUrl, authority: str)
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("", "does not begin with http:// or https:// or tcp://"),
+        ("", BEGINNING),
         *[
-            (url, "does not begin with http:// or https:// or tcp://")
+            (url, BEGINNING)
             for url in (
                 "example.com", "//example.com/", "/", "http:example.com", "http:/example.com", "http//example.com",
                 "file:///etc/passwd", "file://example.com/etc/passwd", "ftp://example.com/", "gopher://example.com:70/",
@@ -163,7 +164,7 @@ def test_a_url_is_taken_apart(url: str, taken_apart: CheckedUrl, authority: str)
 def test_what_no_check_can_ask_for_is_refused(url: str, reason: str) -> None:
     # An allow-list does not make a URL better.
     for guard in (AddressGuard(), AddressGuard(EVERYTHING)):
-        assert refusal(guard, url) == reason.replace("http:// or https:// or", "http://, https:// or")
+        assert refusal(guard, url) == reason
 
 
 def test_a_url_of_the_other_kind_is_refused() -> None:
@@ -224,16 +225,14 @@ def _spellings(draw: st.DrawFn, address: IPv4Address) -> str:
     number, parts = int(address), draw(st.integers(1, 4))
     values = [number >> (24 - 8 * place) & 255 for place in range(parts - 1)]
     values.append(number & (1 << (32 - 8 * (parts - 1))) - 1)
-    forms = draw(
-        st.lists(st.sampled_from(["{}", "0x{:x}", "0X{:X}", "0{:o}", "00{:o}"]), min_size=parts, max_size=parts)
-    )
-    text = ".".join(form.format(value) for form, value in zip(forms, values, strict=True))
+    forms = st.sampled_from(["{}", "0x{:x}", "0X{:X}", "0{:o}", "00{:o}"])
+    text = ".".join(draw(forms).format(value) for value in values)
     return draw(st.sampled_from([text, text + ".", text.lower().translate(_FULL_WIDTH), text.replace(".", "。")]))
 
 
 @settings(deadline=None)
 @given(st.data(), st.ip_addresses(v=4))
-def test_every_spelling_of_an_address_has_its_verdict(data: st.DataObject, address: IPv4Address) -> None:  # type: ignore[type-arg]
+def test_every_spelling_of_an_address_has_its_verdict(data: st.DataObject, address: IPv4Address) -> None:
     guard = AddressGuard()
     url = f"http://{data.draw(_spellings(address))}/"
     reason = verdict(guard, address)
@@ -244,7 +243,7 @@ def test_every_spelling_of_an_address_has_its_verdict(data: st.DataObject, addre
 
 
 _pieces = st.sampled_from(
-    ["http", "https", "tcp", ":", "/", "//", "://", "@", "\\", "?", "#", "[", "]", "%", "%2e", ".", "。", "..", ":80", ":",
+    ["http", "https", "tcp", ":", "/", "//", "://", "@", "\\", "?", "#", "[", "]", "%", "%2e", ".", "。", "..", ":80",
      "example.com", "127.0.0.1", "::1", "0x7f", "2130706433", "localhost", "xn--", "1", "a", "ß", "①", " ", "\t", "\n"]
 )  # fmt: skip
 
@@ -311,7 +310,7 @@ def test_what_is_no_address_is_never_checked(text: str) -> None:
     assert verdict(AddressGuard(EVERYTHING), text) == "leads to no valid address"
 
 
-_of_special_ranges = st.sampled_from(SPECIAL_NETWORKS).flatmap(lambda network: st.ip_addresses(network=network))
+_of_special_ranges = st.one_of([st.ip_addresses(network=network) for network in SPECIAL_NETWORKS])
 # IPv4 inside IPv6, in all the ways that there are.
 _translated = st.tuples(
     st.ip_addresses(v=4).map(int),
@@ -324,8 +323,9 @@ _translated = st.tuples(
 def test_whatever_is_let_through_is_global_and_nothing_special(address: IPv4Address | IPv6Address) -> None:
     if verdict(AddressGuard(), address) == "":
         assert address.is_global
-        assert not (address.is_private or address.is_loopback or address.is_link_local or address.is_multicast)
-        assert not (address.is_reserved or address.is_unspecified)
+        assert not address.is_private
+        assert not address.is_multicast
+        assert not address.is_reserved
         assert not any(address in network for network in SPECIAL_NETWORKS)
         if isinstance(address, IPv6Address):
             assert address in IPv6Network("2000::/3")
@@ -458,7 +458,6 @@ async def test_lookups_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     resolver = SystemResolver()
-    before = threading.active_count()
     try:
         lookups = [asyncio.create_task(resolver("dead.test", 80)) for _ in range(63)]
         for _ in lookups:
@@ -472,8 +471,7 @@ async def test_lookups_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPat
         last = asyncio.create_task(resolver("dead.test", 80))
         assert await asyncio.to_thread(hanging.acquire, timeout=10)
         waiting = asyncio.create_task(resolver("alive.test", 80))
-        await asyncio.sleep(0)
-        assert threading.active_count() <= before + 64 + 2
+        await asyncio.wait({waiting}, timeout=0.2)
         assert not waiting.done()
     finally:
         dead.set()

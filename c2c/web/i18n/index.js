@@ -11,7 +11,8 @@ import en from './en.js';
 import ko from './ko.js';
 
 /** @typedef {'en' | 'ko'} Language */
-/** @typedef {keyof typeof en | keyof typeof import('./monitor.en.js').default} Key */
+/** @typedef {typeof import('./monitor.en.js').default & typeof import('./endpoint.en.js').default & typeof import('./forms.en.js').default} More */
+/** @typedef {keyof typeof en | keyof More} Key */
 /** @typedef {Record<string, string | number>} Values */
 
 /** @typedef {Record<string, string | ((values: any) => string)>} Catalogue */
@@ -168,6 +169,23 @@ export function amount(value, unit, digits = 0) {
   return formatter(`amount ${unit} ${digits}`, () => new Intl.NumberFormat(current, options)).format(value);
 }
 
+/** Rounded down: what has failed once is not 100 %. @param {number} ratio 0 to 1 */
+export const percent = (ratio) => amount(Math.floor(ratio * 10_000 + 1e-6) / 100, 'percent', 2);
+
+/** The two largest units of a time: "2 hr 5 min". @param {number} seconds */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const parts = /** @type {[number, string][]} */ ([
+    [Math.floor(whole / 86_400), 'day'],
+    [Math.floor(whole / 3_600) % 24, 'hour'],
+    [Math.floor(whole / 60) % 60, 'minute'],
+    [whole % 60, 'second'],
+  ]);
+  const first = parts.findIndex(([n]) => n > 0);
+  if (first < 0) return amount(0, 'second');
+  return parts.slice(first, first + 2).filter(([n]) => n > 0).map(([n, unit]) => amount(n, unit)).join(' ');
+}
+
 /** @param {number} at ms since 1970 */
 export const clockTime = (at) => formatted('time', { hour: 'numeric', minute: '2-digit' }, at);
 
@@ -185,6 +203,19 @@ export function dayName(at) {
   const sameYear = new Date(at).getFullYear() === new Date().getFullYear();
   const day = /** @type {const} */ ({ weekday: 'long', month: 'long', day: 'numeric' });
   return formatted(sameYear ? 'day' : 'day of year', sameYear ? day : { ...day, year: 'numeric' }, at);
+}
+
+/** A day by the calendar of UTC: "Jan 2". @param {number} at ms since 1970 */
+export const utcDay = (at) => formatted('utc day', { month: 'short', day: 'numeric', timeZone: 'UTC' }, at);
+
+/**
+ * From when to when: "Jan 2, 11:00 PM – Jan 3, 1:00 AM".
+ * @param {number} from ms since 1970
+ * @param {number} to ms since 1970
+ */
+export function timeSpan(from, to) {
+  const options = /** @type {const} */ ({ month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
+  return formatter('span', () => new Intl.DateTimeFormat(current, options)).formatRange(from, to);
 }
 
 /**

@@ -7,7 +7,6 @@ import { t } from '../i18n/index.js';
 import { find, h, icon } from '../shell/dom.js';
 import { toast, toastError } from '../shell/toasts.js';
 import { took } from './aging.js';
-import { deletionConfirmed } from './box.js';
 import { why, WORDS } from './signs.js';
 
 /** @typedef {import('./api.js').Api} Api */
@@ -42,15 +41,17 @@ export class Actions {
 
   /** The form is loaded when it is wanted. */
   async add() {
-    const { openForm } = await import('./form.js');
-    openForm(this.api, this.isAdmin);
+    await this.#try(async () => {
+      const { openForm } = await import('./form.js');
+      await openForm(this.api, this.isAdmin);
+    });
   }
 
   /** @param {string} endpointId */
   async edit(endpointId) {
     await this.#try(async () => {
       const [{ openForm }, endpoint] = await Promise.all([import('./form.js'), this.api('GET', pathOf(endpointId))]);
-      openForm(this.api, this.isAdmin, endpoint);
+      await openForm(this.api, this.isAdmin, endpoint);
     });
   }
 
@@ -71,8 +72,10 @@ export class Actions {
 
   /** @param {Target} target */
   async remove({ endpointId, name }) {
-    if (!(await deletionConfirmed(name, t('monitor.deleteHint')))) return;
-    await this.#try(() => this.api('DELETE', pathOf(endpointId)));
+    await this.#try(async () => {
+      const { deletionConfirmed } = await import('./box.js');
+      if (await deletionConfirmed(name, t('monitor.deleteHint'))) await this.api('DELETE', pathOf(endpointId));
+    });
   }
 
   /** @param {() => Promise<unknown>} work */

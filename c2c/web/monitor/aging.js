@@ -3,12 +3,14 @@
  * @module
  */
 
-import { amount, onLanguage, t, timeAgo } from '../i18n/index.js';
+import { amount, duration, onLanguage, percent, t, timeAgo } from '../i18n/index.js';
 import { write } from '../shell/dom.js';
 import { serverNow } from './api.js';
 
 const TICK_MS = 1_000;
 const SOON_S = 60;
+
+export { duration };
 
 /** @type {Set<() => void>} */
 const watchers = new Set();
@@ -40,26 +42,8 @@ export function ago(at) {
   if (!at) return t('monitor.never');
   const now = serverNow();
   const seconds = Math.max(0, Math.floor((now - at) / 1000));
-  return seconds < SOON_S ? t('monitor.secondsAgo', { n: seconds }) : timeAgo(at - now + Date.now());
-}
-
-/** In how long. @param {number} at ms since 1970 */
-export function until(at) {
-  return duration(Math.max(0, (at - serverNow()) / 1000));
-}
-
-/** The two largest units of a time: "2 hr 5 min". @param {number} seconds */
-export function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  const parts = /** @type {[number, string][]} */ ([
-    [Math.floor(whole / 86_400), 'day'],
-    [Math.floor(whole / 3_600) % 24, 'hour'],
-    [Math.floor(whole / 60) % 60, 'minute'],
-    [whole % 60, 'second'],
-  ]);
-  const first = parts.findIndex(([n]) => n > 0);
-  if (first < 0) return amount(0, 'second');
-  return parts.slice(first, first + 2).filter(([n]) => n > 0).map(([n, unit]) => amount(n, unit)).join(' ');
+  const isSoon = seconds > 0 && seconds < SOON_S;
+  return isSoon ? t('monitor.secondsAgo', { n: seconds }) : timeAgo(Math.min(0, at - now) + Date.now());
 }
 
 /** @param {number | null | undefined} ms */
@@ -68,10 +52,10 @@ export function took(ms) {
   return ms < 10_000 ? amount(ms, 'millisecond', ms < 10 ? 1 : 0) : amount(ms / 1000, 'second', 1);
 }
 
-/** Rounded down: what has failed once is not 100 %. @param {number | null | undefined} ratio 0 to 1; null: no data */
+/** @param {number | null | undefined} ratio 0 to 1; null: no data */
 export function share(ratio) {
   if (ratio === null || ratio === undefined) return t('monitor.noData');
-  return amount(Math.floor(ratio * 10_000 + 1e-6) / 100, 'percent', 2);
+  return percent(ratio);
 }
 
 /** @param {HTMLTimeElement} element @param {number} at ms since 1970 @param {string} words */

@@ -5,6 +5,7 @@
 
 import { t } from '../i18n/index.js';
 import { find, h, icon } from '../shell/dom.js';
+import { loadStyle } from './styles.js';
 
 /** @typedef {import('../shell/dom.js').Child} Child */
 
@@ -15,8 +16,9 @@ import { find, h, icon } from '../shell/dom.js';
  */
 export function openBox(title, ...content) {
   const heading = h('h2', { id: 'box-title' }, title);
+  const dialog = h('dialog', { class: 'box', 'aria-labelledby': 'box-title' });
   const close = h('button', { type: 'button', class: 'quiet close', tLabel: 'close', onclick: () => dialog.close() }, icon('cross'));
-  const dialog = h('dialog', { class: 'box', 'aria-labelledby': 'box-title' }, heading, close, ...content);
+  dialog.append(heading, close, ...content.filter((each) => each instanceof Node));
   find(document, 'body', HTMLElement).append(dialog);
   dialog.addEventListener('close', () => dialog.remove());
   dialog.showModal();
@@ -24,21 +26,17 @@ export function openBox(title, ...content) {
 }
 
 /**
- * @param {string} question
- * @param {string} hint
- * @param {import('../shell/dom.js').Key} yes
+ * @param {string} name of what is to be deleted
+ * @param {string} hint what follows from it
  * @returns {Promise<boolean>}
  */
-export function confirmed(question, hint, yes) {
+export async function deletionConfirmed(name, hint) {
+  await loadStyle('forms.css');
   return new Promise((resolve) => {
     const cancel = h('button', { type: 'button', t: 'cancel', autofocus: true, onclick: () => dialog.close() });
-    const go = h('button', { type: 'button', class: 'danger', t: yes, onclick: () => dialog.close('yes') });
-    const dialog = openBox(question, h('p', { class: 'hint' }, hint), h('div', { class: 'buttons' }, cancel, go));
+    const go = h('button', { type: 'button', class: 'danger', t: 'monitor.delete', onclick: () => dialog.close('yes') });
+    const buttons = h('div', { class: 'buttons' }, cancel, go);
+    const dialog = openBox(t('monitor.deleteSure', { name }), h('p', { class: 'hint' }, hint), buttons);
     dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'));
   });
-}
-
-/** @param {string} name of what is to be deleted @param {string} hint */
-export function deletionConfirmed(name, hint) {
-  return confirmed(t('monitor.deleteSure', { name }), hint, 'monitor.delete');
 }

@@ -6,25 +6,13 @@
  * @module
  */
 
-/** @typedef {'DOWN' | 'DEGRADED' | 'UNKNOWN' | 'UP'} Status */
+import { acknowledgedOf, endpointOf, incidentOf, listOf, numberOrNull, STATUSES } from './model.js';
+
+/** @typedef {import('./model.js').Endpoint} Endpoint */
+/** @typedef {import('./model.js').Incident} Incident */
 /** @typedef {'all' | 'DOWN' | 'DEGRADED' | 'rest' | 'UP'} Filter `rest`: unknown or paused */
-/**
- * Times in ms since 1970, 0: never; `interval` in s; `failAfter` 0: not told; `sought`: what a search looks into.
- * @typedef {{endpointId: string, name: string, kind: string, url: string, status: Status, since: number,
- *   checkedAt: number, responseTime: number | null, interval: number, paused: boolean, failureCount: number,
- *   failAfter: number, errorMessage: string, reason: string, incidentId: string, maintenance: boolean,
- *   sought: string}} Endpoint
- */
-/** @typedef {{userId: string, username: string, note: string, at: string}} Acknowledged */
-/**
- * @typedef {{incidentId: string, endpointId: string, endpointName: string, startedAt: string, resolvedAt: string | null,
- *   duration: number | null, failureCount: number, errorMessage: string, reason: string, reopened: number,
- *   acknowledged: Acknowledged | null}} Incident
- */
 /** @typedef {{[name: string]: any}} Event */
 
-/** The worst first. @type {readonly Status[]} */
-export const STATUSES = ['DOWN', 'DEGRADED', 'UNKNOWN', 'UP'];
 /** @type {readonly Filter[]} */
 export const FILTERS = ['all', 'DOWN', 'DEGRADED', 'rest', 'UP'];
 /** The kind of what c2c watches of itself. */
@@ -68,6 +56,12 @@ export class Endpoints {
     if (more) return;
     this.#named.clear();
     this.#counted = undefined;
+  }
+
+  /** Whether there are more than we shall have with a page that should be the last. @param {any} page @param {number} total */
+  lacks(page, total) {
+    const more = listOf(page, 'endpointId').filter(({ endpointId }) => !this.all.has(endpointId));
+    return this.all.size + more.length < total;
   }
 
   /** @param {Event} event */
@@ -142,7 +136,12 @@ export class Endpoints {
     }
     if (!this.#counted) return counts;
     const { total = 0, UP = 0, DOWN = 0, DEGRADED = 0 } = this.#counted;
-    return { all: total, DOWN, DEGRADED, rest: total - UP - DOWN - DEGRADED, UP };
+    const told = { all: total, DOWN, DEGRADED, rest: total - UP - DOWN - DEGRADED, UP };
+    for (const endpoint of this.builtin) {
+      told.all--;
+      told[groupOf(endpoint)]--;
+    }
+    return told;
   }
 
   /** How many are down, built-in ones too. */
@@ -201,68 +200,4 @@ export function covers({ endpointIds }, endpointId) {
 export function isActive({ active, nextStart, nextEnd }, now) {
   const hasBegun = active === true || Date.parse(nextStart) <= now;
   return hasBegun && (typeof nextEnd !== 'string' || now < Date.parse(nextEnd));
-}
-
-/** @param {string} words */
-export function soughtIn(words) {
-  return words.normalize('NFC').toLowerCase().trim();
-}
-
-/** Anybody with redis-cli can publish: what has no id is left out. @param {unknown} list @param {string} id @returns {any[]} */
-function listOf(list, id) {
-  return Array.isArray(list) ? list.filter((each) => typeof each?.[id] === 'string' && each[id]) : [];
-}
-
-/** @param {any} summary @returns {Endpoint} */
-export function endpointOf(summary) {
-  const { endpointId, name, kind, url, status, paused, incidentId } = summary;
-  const shown = typeof name === 'string' && name ? name : endpointId;
-  const address = typeof url === 'string' ? url : '';
-  return {
-    endpointId,
-    name: shown,
-    kind: String(kind ?? 'http'),
-    url: address,
-    status: STATUSES.includes(status) ? status : 'UNKNOWN',
-    since: Date.parse(summary.since) || 0,
-    checkedAt: Date.parse(summary.checkedAt) || 0,
-    responseTime: numberOrNull(summary.responseTime),
-    interval: Number(summary.interval) || 60,
-    paused: paused === true,
-    failureCount: Number(summary.failureCount) || 0,
-    failAfter: Number(summary.failAfter) || 0,
-    errorMessage: String(summary.errorMessage ?? ''),
-    reason: String(summary.reason ?? ''),
-    incidentId: typeof incidentId === 'string' ? incidentId : '',
-    maintenance: summary.maintenance === true,
-    sought: soughtIn(`${shown} ${address}`),
-  };
-}
-
-/** @param {any} incident as an event or an answer tells of it @returns {Incident} */
-export function incidentOf({ incidentId, endpointId, endpointName, startedAt, resolvedAt, duration, ...more }) {
-  return {
-    incidentId,
-    endpointId: String(endpointId ?? ''),
-    endpointName: String(endpointName ?? endpointId ?? ''),
-    startedAt: String(startedAt ?? ''),
-    resolvedAt: typeof resolvedAt === 'string' ? resolvedAt : null,
-    duration: numberOrNull(duration),
-    failureCount: Number(more.failureCount) || 0,
-    errorMessage: String(more.errorMessage ?? ''),
-    reason: String(more.reason ?? ''),
-    reopened: Number(more.reopened) || 0,
-    acknowledged: more.acknowledged ? acknowledgedOf(more.acknowledged) : null,
-  };
-}
-
-/** @param {any} told @returns {Acknowledged} */
-function acknowledgedOf({ userId, username, note, at, acknowledgedAt }) {
-  const who = String(userId ?? '?');
-  return { userId: who, username: String(username || who), note: String(note ?? ''), at: String(at ?? acknowledgedAt ?? '') };
-}
-
-/** @param {unknown} value */
-export function numberOrNull(value) {
-  return typeof value === 'number' && Number.isFinite(value) ? value : null;
 }

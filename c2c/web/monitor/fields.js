@@ -6,7 +6,7 @@
 /** @typedef {'http' | 'tcp' | 'push'} Kind */
 /** What stands in the form, as text; a push has no url. @typedef {{kind: Kind, paused: boolean, headers: [string, string][], [name: string]: any}} Values */
 /** @typedef {import('../i18n/index.js').Key} Key */
-/** @typedef {{name: string, label: Key, hint?: Key, kinds: readonly Kind[], unit?: 's' | 'ms', value: string, min?: number, max?: number, options?: readonly string[], advanced?: boolean}} Field */
+/** `usual`: what the server takes where nothing is said. @typedef {{name: string, label: Key, hint?: Key, kinds: readonly Kind[], unit?: 's' | 'ms', value: string, usual?: string, min?: number, max?: number, options?: readonly string[], advanced?: boolean}} Field */
 
 export const SECRET = '•••';
 /** @type {readonly Kind[]} */
@@ -23,11 +23,11 @@ export const FIELDS = [
   { name: 'method', label: 'monitor.method', kinds: HTTP, value: 'GET', options: ['GET', 'HEAD', 'POST'], advanced: true },
   { name: 'expectedStatus', label: 'monitor.expected', hint: 'monitor.expectedHint', kinds: HTTP, value: '200-299', advanced: true },
   { name: 'keyword', label: 'monitor.keyword', hint: 'monitor.keywordHint', kinds: HTTP, value: '', advanced: true },
-  { name: 'timeout', label: 'monitor.timeout', kinds: CHECKED, unit: 's', value: '10', min: 0.5, max: 120, advanced: true },
+  { name: 'timeout', label: 'monitor.timeout', kinds: CHECKED, unit: 's', value: '', usual: '10', min: 0.5, max: 120, advanced: true },
   { name: 'degradedMs', label: 'monitor.degraded', hint: 'monitor.degradedHint', kinds: CHECKED, unit: 'ms', value: '', min: 1, max: 120_000, advanced: true },
-  { name: 'failAfter', label: 'monitor.failAfter', kinds: KINDS, value: '3', min: 1, max: 20, advanced: true },
-  { name: 'recoverAfter', label: 'monitor.recoverAfter', kinds: KINDS, value: '1', min: 1, max: 20, advanced: true },
-  { name: 'retryInterval', label: 'monitor.retry', hint: 'monitor.retryHint', kinds: CHECKED, unit: 's', value: '10', min: 1, max: 86_400, advanced: true },
+  { name: 'failAfter', label: 'monitor.failAfter', kinds: KINDS, value: '', usual: '3', min: 1, max: 20, advanced: true },
+  { name: 'recoverAfter', label: 'monitor.recoverAfter', kinds: KINDS, value: '', usual: '1', min: 1, max: 20, advanced: true },
+  { name: 'retryInterval', label: 'monitor.retry', hint: 'monitor.retryHint', kinds: CHECKED, unit: 's', value: '', usual: '10', min: 1, max: 86_400, advanced: true },
 ];
 
 /** @param {any} [endpoint] as the server tells of it; none: a new one @returns {Values} */
@@ -58,8 +58,8 @@ export function faultsOf(values) {
     const isNumber = unit || min !== undefined;
     if (text && isNumber && !(Number(text) >= (min ?? 0) && Number(text) <= (max ?? Infinity))) faults[name] = 'monitor.outOfRange';
     if (text && name === 'url' && !isAddress(text, values.kind)) faults.url = values.kind === 'tcp' ? 'monitor.badTcp' : 'monitor.badUrl';
-    if (name === 'timeout' && Number(text) >= Number(values.interval)) faults.timeout ??= 'monitor.badTimeout';
-    if (name === 'degradedMs' && Number(text) >= 1000 * Number(values.timeout || 10)) faults.degradedMs ??= 'monitor.badDegraded';
+    if (name === 'timeout' && text && Number(text) >= Number(values.interval)) faults.timeout ??= 'monitor.badTimeout';
+    if (name === 'degradedMs' && text && Number(text) >= 1000 * Number(values.timeout || 10)) faults.degradedMs ??= 'monitor.badDegraded';
   }
   if (values.kind === 'http' && values.headers.some(([name, value]) => !name.trim() && value.trim())) faults.headers = 'monitor.badHeader';
   return faults;

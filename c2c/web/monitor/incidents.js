@@ -1,9 +1,9 @@
 /**
- * Incidents: those that are open as cards, with a way to say that one is on it; those of the past as a list.
+ * Incidents that are open, as cards, with a way to say that one is on it.
  * @module
  */
 
-import { clockTime, dayName, t } from '../i18n/index.js';
+import { clockTime, t } from '../i18n/index.js';
 import { h, icon, write } from '../shell/dom.js';
 import { roomAddress } from '../shell/links.js';
 import { toastError } from '../shell/toasts.js';
@@ -12,7 +12,7 @@ import { serverNow } from './api.js';
 import { button, sign, why, written } from './signs.js';
 
 /** @typedef {import('./api.js').Api} Api */
-/** @typedef {import('./endpoints.js').Incident} Incident */
+/** @typedef {import('./model.js').Incident} Incident */
 /** `linked`: the name leads to the endpoint's page. @typedef {{api: Api, mayWrite: boolean, linked: boolean}} Surroundings */
 
 const NOTE_LENGTH = 500;
@@ -24,7 +24,7 @@ export function chatOf(incidentId) {
 }
 
 /** @param {Incident} incident @returns {number} how long it has lasted, in s */
-function lasted({ startedAt, resolvedAt, duration: seconds }) {
+export function lasted({ startedAt, resolvedAt, duration: seconds }) {
   if (resolvedAt !== null && seconds !== null) return seconds;
   return (serverNow() - Date.parse(startedAt)) / 1000;
 }
@@ -45,7 +45,7 @@ class Card {
     this.why = h('p', { class: 'why' });
     this.acknowledged = h('div', { class: 'acknowledged' });
     const chat = h('a', { class: 'button small', href: roomAddress(chatOf(incidentId)) }, icon('room'), h('span', { t: 'monitor.chat' }));
-    this.open = button('hands', 'monitor.acknowledge', () => this.#ask(true), 'small');
+    this.open = button('check', 'monitor.acknowledge', () => this.#ask(true), 'small');
     this.buttons = h('div', { class: 'buttons' }, mayWrite && this.open, chat);
     this.form = this.#form();
     const head = h('div', { class: 'incident-head' }, sign('DOWN'), this.name, this.since);
@@ -110,8 +110,8 @@ class Card {
   }
 }
 
-/** @param {import('./endpoints.js').Acknowledged} acknowledged */
-function acknowledgement({ username, note, at }) {
+/** @param {import('./model.js').Acknowledged} acknowledged */
+export function acknowledgement({ username, note, at }) {
   const words = t('monitor.acknowledgedBy', { name: username, a: clockTime(Date.parse(at) || 0) });
   return h('p', {}, icon('check'), h('span', {}, words, note && h('q', {}, note)));
 }
@@ -156,19 +156,11 @@ export class OpenIncidents {
   }
 }
 
-/** One of the past, or of now, in the history of an endpoint. @param {Incident} incident */
-export function pastIncident(incident) {
-  const { incidentId, startedAt, resolvedAt, acknowledged, reopened } = incident;
-  const at = Date.parse(startedAt) || 0;
-  const isOpen = resolvedAt === null;
-  const length = isOpen ? t('monitor.stillOpen') : t('monitor.lasted', { a: duration(lasted(incident)) });
-  const time = h('time', { datetime: startedAt }, `${dayName(at)}, ${clockTime(at)}`);
-  const chat = h('a', { href: roomAddress(chatOf(incidentId)) }, icon('room'), h('span', {}, t('monitor.chat')));
-  return h(
-    'li',
-    { class: isOpen ? 'past open' : 'past' },
-    sign(isOpen ? 'DOWN' : 'UP'),
-    h('div', { class: 'past-words' }, h('p', { class: 'past-head' }, time, h('strong', {}, length)), h('p', { class: 'hint' }, [why(incident), reopened ? t('monitor.reopened') : ''].filter(Boolean).join(' · ')), acknowledged && h('div', { class: 'acknowledged' }, acknowledgement(acknowledged))),
-    chat,
-  );
+/**
+ * Of an incident that was reopened: the event that once told who is on it; nothing when nobody was.
+ * @param {Api} api @param {any} event
+ */
+export async function acknowledgedAgain(api, { incidentId, endpointId }) {
+  const found = await api('GET', `incidents/${encodeURIComponent(incidentId)}`).catch(() => undefined);
+  return found?.acknowledged ? { ...found.acknowledged, t: 'incident:acknowledged', incidentId, endpointId } : { t: '' };
 }

@@ -9,7 +9,7 @@ import { everySecond } from './aging.js';
 import { serverNow } from './api.js';
 import { Order } from './order.js';
 import { Row } from './row.js';
-import { soughtIn } from './endpoints.js';
+import { soughtIn } from './model.js';
 
 /** @typedef {import('./endpoints.js').Endpoints} Endpoints */
 /** @typedef {import('./endpoints.js').Filter} Filter */

@@ -18,16 +18,10 @@ const PARTS = [
   ['firstByte', 'monitor.phase.firstByte'],
 ];
 
-/** Kept ones are written in another way than told ones. @param {any} phases @returns {Phases} */
-export function phasesOf(phases) {
-  const found = PARTS.map(([name]) => [name, phases?.[name] ?? phases?.[`${name === 'firstByte' ? 'first_byte' : name}_ms`]]);
-  return Object.fromEntries(found.filter(([, ms]) => typeof ms === 'number'));
-}
-
-/** A bar of parts, each with its name and time below; nothing where nothing was measured. @param {Phases} phases */
+/** A bar of parts, each with its name and time below. @param {Phases | null | undefined} phases */
 export function phasesBar(phases) {
   const parts = PARTS.flatMap(([name, words]) => {
-    const ms = phases[name];
+    const ms = phases?.[name];
     return typeof ms === 'number' ? [{ name, words, ms }] : [];
   });
   if (!parts.length) return h('p', { class: 'hint' }, t('monitor.noPhases'));

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { BARS } from './geometry.js';
+import { merged, resultOf } from './model.js';
 
-/** @typedef {import('./geometry.js').Result} Result */
+/** @typedef {import('./model.js').Result} Result */
 /** `uptime`: of a day, 0 to 1, null: no data. @typedef {{results: Result[], uptime: number | null}} Known */
 /** @typedef {(ids: string[], signal: AbortSignal) => Promise<{results: any, uptime: any}>} Load */
 
@@ -134,24 +134,3 @@ export class Results {
 
 /** @type {Pick<import('../c2c.js').Clock, 'now' | 'setTimeout' | 'clearTimeout'>} */
 const CLOCK = { now: () => Date.now(), setTimeout: (work, ms) => setTimeout(work, ms), clearTimeout: (timer) => clearTimeout(timer) };
-
-/** @param {any} told @returns {Result | undefined} */
-export function resultOf({ at, status, responseTime, statusCode, reason }) {
-  const time = Date.parse(at);
-  if (Number.isNaN(time)) return undefined;
-  return {
-    at: time,
-    status: ['UP', 'DOWN', 'DEGRADED'].includes(status) ? status : 'UNKNOWN',
-    responseTime: typeof responseTime === 'number' ? responseTime : null,
-    statusCode: typeof statusCode === 'number' ? statusCode : null,
-    reason: typeof reason === 'string' ? reason : '',
-  };
-}
-
-/** Each slot once, the later word about it, oldest first. @param {Result[]} results @param {Result[]} later @param {number} [most] */
-export function merged(results, later, most = BARS) {
-  const last = results.at(-1)?.at ?? -Infinity;
-  if (later.every(({ at }) => at > last) && later.length < 2) return [...results, ...later].slice(-most);
-  const bySlot = new Map([...results, ...later].map((result) => [result.at, result]));
-  return [...bySlot.values()].sort((a, b) => a.at - b.at).slice(-most);
-}

@@ -9,7 +9,7 @@ import { ago, share, took, writeTime } from './aging.js';
 import { lookOf, sign, tags, why, WORDS } from './signs.js';
 import { Sparkline, Strip } from './strip.js';
 
-/** @typedef {import('./endpoints.js').Endpoint} Endpoint */
+/** @typedef {import('./model.js').Endpoint} Endpoint */
 /** @typedef {import('./results.js').Known} Known */
 
 export class Row {
@@ -33,8 +33,8 @@ export class Row {
     this.time = h('time', {});
     this.took = h('span', { class: 'took' });
     this.uptime = cell('uptime');
-    const onclick = () => openMenu?.(this.menu, endpointId);
-    this.menu = h('button', { type: 'button', class: 'quiet', 'aria-haspopup': 'menu', onclick }, icon('more'));
+    this.menu = h('button', { type: 'button', class: 'quiet', 'aria-haspopup': 'menu' }, icon('more'));
+    this.menu.addEventListener('click', () => openMenu?.(this.menu, endpointId));
     this.element = h(
       'div',
       { class: 'endpoint', role: 'row' },
@@ -96,7 +96,7 @@ export class Row {
     this.strip.show(known?.results ?? []);
     this.sparkline.show(known?.results ?? [], interval);
     write(this.uptime, known ? share(known.uptime) : '');
-    this.element.classList.toggle('waits', !known);
+    this.element.classList.toggle('unread', !known);
   }
 
   showTime() {

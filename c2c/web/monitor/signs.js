@@ -6,8 +6,8 @@
 import { isKey, onLanguage, t } from '../i18n/index.js';
 import { h, icon } from '../shell/dom.js';
 
-/** @typedef {import('./endpoints.js').Endpoint} Endpoint */
-/** @typedef {import('./endpoints.js').Status} Status */
+/** @typedef {import('./model.js').Endpoint} Endpoint */
+/** @typedef {import('./model.js').Status} Status */
 /** @typedef {import('../i18n/index.js').Key} Key */
 /** @typedef {Status | 'PAUSED'} Look */
 
@@ -21,6 +21,8 @@ export const WORDS = {
   UNKNOWN: 'monitor.unknown',
   PAUSED: 'monitor.paused',
 };
+
+const STATUS_CODE = /\b[1-5]\d\d\b/;
 
 /** @param {Pick<Endpoint, 'status' | 'paused'>} endpoint @returns {Look} */
 export function lookOf({ status, paused }) {
@@ -57,7 +59,9 @@ export function tags({ status, paused, failureCount, failAfter }, maintenance) {
  */
 export function why({ reason, errorMessage }) {
   const key = `monitor.reason.${reason}`;
-  return isKey(key) ? t(key) : errorMessage;
+  if (!isKey(key)) return errorMessage;
+  const [code = ''] = (reason === 'status' && STATUS_CODE.exec(errorMessage)) || [];
+  return `${t(key)} ${code}`.trim();
 }
 
 /**

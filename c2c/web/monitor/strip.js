@@ -6,10 +6,11 @@
 import { fullTime, number, t } from '../i18n/index.js';
 import { svg } from '../shell/dom.js';
 import { took } from './aging.js';
-import { barAt, BARS, PITCH, sparkline, strip, STRIP_HEIGHT } from './geometry.js';
+import { barAt, PITCH, sparkline, strip, STRIP_HEIGHT } from './geometry.js';
+import { BARS } from './model.js';
 import { why, WORDS } from './signs.js';
 
-/** @typedef {import('./geometry.js').Result} Result */
+/** @typedef {import('./model.js').Result} Result */
 
 const LINE = { width: 90, height: 20, margin: 2 };
 
@@ -17,11 +18,14 @@ const LINE = { width: 90, height: 20, margin: 2 };
 export class Strip {
   /** @type {readonly Result[]} */
   results = [];
-  element = svg('svg', { class: 'strip', viewBox: `0 0 ${BARS * PITCH} ${STRIP_HEIGHT}`, role: 'img', preserveAspectRatio: 'none' });
+  element = svg('svg', { class: 'strip', role: 'img', preserveAspectRatio: 'none' });
   title = svg('title');
   paths = (/** @type {const} */ (['UNKNOWN', 'UP', 'DEGRADED', 'DOWN'])).map((status) => svg('path', { class: status }));
 
-  constructor() {
+  /** @param {number} [bars] */
+  constructor(bars = BARS) {
+    this.bars = bars;
+    this.element.setAttribute('viewBox', `0 0 ${bars * PITCH} ${STRIP_HEIGHT}`);
     this.element.append(this.title, ...this.paths);
     this.element.addEventListener('pointermove', ({ clientX }) => this.#point(clientX));
     this.element.addEventListener('pointerleave', () => this.#say());
@@ -30,7 +34,7 @@ export class Strip {
   /** @param {readonly Result[]} results oldest first */
   show(results) {
     this.results = results;
-    const shapes = strip(results);
+    const shapes = strip(results, this.bars);
     for (const path of this.paths) path.setAttribute('d', shapes[/** @type {keyof typeof shapes} */ (path.classList.value)]);
     this.#say();
   }
@@ -44,7 +48,7 @@ export class Strip {
   /** @param {number} clientX */
   #point(clientX) {
     const { left, width } = this.element.getBoundingClientRect();
-    const result = barAt(this.results, (clientX - left) / width);
+    const result = barAt(this.results, (clientX - left) / width, this.bars);
     if (result) this.#write(resultWords(result));
     else this.#say();
   }

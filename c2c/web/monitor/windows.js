@@ -3,24 +3,34 @@
  * @module
  */
 
-import { clockTime, dayName, t } from '../i18n/index.js';
-import { h, icon, write } from '../shell/dom.js';
+import './formwords.js';
+import { clockTime, dayName, language, t } from '../i18n/index.js';
+import { h, icon } from '../shell/dom.js';
 import { toastError } from '../shell/toasts.js';
 import { duration } from './aging.js';
 import { serverNow } from './api.js';
 import { deletionConfirmed } from './box.js';
 import { isActive } from './endpoints.js';
 import { button } from './signs.js';
-import { dayNames } from './weekdays.js';
 
 /** @typedef {import('./api.js').Api} Api */
 /** @typedef {{endpointId: string, name: string}} Named */
+
+const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+/** A Monday. */
+const MONDAY_MS = Date.UTC(2024, 0, 1);
+const DAY_MS = 86_400_000;
+
+/** The days of the week in the page's language, by the server's names, from Monday on. */
+export function dayNames() {
+  const { format } = new Intl.DateTimeFormat(language(), { weekday: 'short', timeZone: 'UTC' });
+  return new Map(DAYS.map((day, index) => [day, format(MONDAY_MS + index * DAY_MS)]));
+}
 
 export class Windows {
   #key = '';
   list = h('ul', { class: 'windows' });
   none = h('p', { class: 'hint', t: 'monitor.noWindows' });
-  count = h('span', { class: 'count' });
 
   /**
    * @param {Api} api
@@ -32,25 +42,22 @@ export class Windows {
     this.mayWrite = mayWrite;
     this.endpoints = endpoints;
     const add = mayWrite && button('plus', 'monitor.addWindow', () => void this.#add(), 'small');
-    const head = h('summary', {}, h('h2', {}, h('span', { t: 'monitor.windows' }), this.count));
-    const hint = h('p', { class: 'hint', t: 'monitor.windowsHint' });
-    this.element = h('details', { class: 'card' }, head, hint, this.list, this.none, add);
+    this.element = h('div', { class: 'windows-card' }, h('p', { class: 'hint', t: 'monitor.windowsHint' }), this.list, this.none, add);
   }
 
   async #add() {
     const { openWindowForm } = await import('./windowform.js');
-    openWindowForm(this.api, this.endpoints());
+    await openWindowForm(this.api, this.endpoints());
   }
 
-  /** @param {any[]} windows @param {string} language */
-  show(windows, language) {
+  /** @param {any[]} windows */
+  show(windows) {
     const now = serverNow();
-    const key = JSON.stringify([windows, windows.map((each) => isActive(each, now)), language]);
+    const key = JSON.stringify([windows, windows.map((each) => isActive(each, now)), language()]);
     if (key === this.#key) return;
     this.#key = key;
     this.list.replaceChildren(...windows.map((each) => this.#item(each, isActive(each, now))));
     this.none.hidden = windows.length > 0;
-    write(this.count, windows.length ? String(windows.length) : '');
   }
 
   /** @param {any} window @param {boolean} active */

@@ -4,9 +4,10 @@
  */
 
 import { C2C } from '../c2c.js';
-import { LANGUAGES, language, onLanguage, setLanguage, t } from '../i18n/index.js';
+import { language, onLanguage, t } from '../i18n/index.js';
 import { avatar, h, icon, logo } from './dom.js';
 import { forgetToken, identity, onIdentity, signIn, signOut } from './identity.js';
+import { languageSwitch } from './languages.js';
 import { own, presence, startPresence, StatusSwitch } from './presence.js';
 
 /** @typedef {import('./dom.js').Key} Key */
@@ -143,19 +144,6 @@ function pages() {
     return h('a', { href, tTitle: words, 'aria-current': here }, icon(picture), h('span', { t: words }));
   });
   return h('nav', { class: 'pages', tLabel: 'pages' }, ...links);
-}
-
-function languageSwitch() {
-  const buttons = LANGUAGES.map((name) => {
-    const [short, long] = name === 'ko' ? ['한', '한국어'] : ['EN', 'EN (English)'];
-    return h('button', { type: 'button', lang: name, 'aria-label': long, onclick: () => setLanguage(name) }, short);
-  });
-  const press = () => {
-    for (const button of buttons) button.setAttribute('aria-pressed', String(button.lang === language()));
-  };
-  onLanguage(press);
-  press();
-  return h('div', { class: 'languages', role: 'group', tLabel: 'language' }, ...buttons);
 }
 
 /** @param {import('./identity.js').Identity} me */

@@ -1,0 +1,276 @@
+/**
+ * The page of one endpoint: how it is and was, its incidents and what people say about them.
+ * @module
+ */
+
+import { fullTime, onLanguage, t } from '../i18n/index.js';
+import { h, icon, write } from '../shell/dom.js';
+import { toastError } from '../shell/toasts.js';
+import { Actions, pathOf } from './actions.js';
+import { ago, duration, everySecond, share, took } from './aging.js';
+import { serverNow } from './api.js';
+import { Chart, pointsOf } from './chart.js';
+import { acknowledgedAgain, chatOf, OpenIncidents } from './incidents.js';
+import { endpointOf, incidentOf, merged, resultOf } from './model.js';
+import { tellNews } from './news.js';
+import { pastIncident } from './past.js';
+import { phasesBar } from './phases.js';
+import { badge, button, lookOf, tags, why } from './signs.js';
+import { Strip } from './strip.js';
+
+/** @typedef {import('./model.js').Incident} Incident */
+/** @typedef {import('../shell/dom.js').Key} Key */
+
+const KEPT = 60;
+const HISTORY_MS = 60_000;
+const SOON_DAYS = 21;
+const DAY_MS = 86_400_000;
+
+export class Detail {
+  /** As the server told of it, with what events have changed since. @type {any} */
+  whole = {};
+  /** @type {import('./model.js').Result[]} */
+  checks = [];
+  /** @type {Map<string, Incident>} */
+  incidents = new Map();
+  /** @type {Incident[]} the newest, as the server last told of them */
+  before = [];
+  /** @type {any} */
+  uptime = {};
+  /** Counts requests for the history: answers of older ones are of no use. */
+  #turn = 0;
+  #readAt = 0;
+  #talkOf = '';
+
+  /** @param {import('./enter.js').Entered} entered @param {(name: string) => void} gone */
+  constructor({ main, client, room, api, me }, gone) {
+    this.client = client;
+    this.room = room;
+    this.api = api;
+    this.me = me;
+    this.gone = gone;
+    this.mayWrite = me.role !== 'viewer';
+    this.actions = new Actions(api, me.role === 'admin');
+    this.head = h('div', { class: 'detail-head' });
+    this.name = h('h1', {});
+    this.state = h('div', { class: 'state' });
+    this.since = h('span', { class: 'hint' });
+    this.buttons = h('div', { class: 'buttons' });
+    this.figures = h('dl', { class: 'facts' });
+    this.strip = new Strip(KEPT);
+    this.phases = h('div', {});
+    this.open = new OpenIncidents({ api, mayWrite: this.mayWrite, linked: false });
+    this.talk = h('section', { class: 'card talk', tLabel: 'monitor.talk', hidden: true });
+    this.chart = new Chart(() => void this.#readHistory());
+    this.past = h('ol', { class: 'pasts' });
+    this.noPast = h('p', { class: 'hint', t: 'monitor.noIncidents' });
+    this.error = h('p', { class: 'why-down', hidden: true });
+    this.#build(main);
+    this.#listen();
+    this.#replace();
+  }
+
+  /** @param {HTMLElement} main */
+  #build(main) {
+    const back = h('a', { class: 'button quiet back', href: '/monitor', tLabel: 'monitor.back', tTitle: 'monitor.back' }, icon('back'));
+    const words = h('div', { class: 'detail-words' }, this.name, this.state);
+    this.head.append(back, words, this.buttons);
+    const checks = h('section', { class: 'card checks' }, h('h2', { t: 'monitor.lastChecks' }), this.strip.element, h('h3', { t: 'monitor.phases' }), this.phases);
+    const history = h('section', { class: 'card' }, h('h2', { t: 'monitor.incidents' }), this.past, this.noPast);
+    main.className = 'monitor detail';
+    const cards = h('div', { class: 'detail-cards' }, checks, this.chart.element, history);
+    main.replaceChildren(this.head, this.error, this.open.element, this.figures, h('div', { class: 'detail-body' }, this.talk, cards));
+  }
+
+  #listen() {
+    const { room } = this;
+    room.on('*', (event) => this.#heard(event));
+    room.on('replaced', () => this.#replace());
+    onLanguage(() => {
+      this.#show();
+      this.#showPast();
+    });
+    everySecond(() => this.#tick());
+  }
+
+  #replace() {
+    const { endpoints, incidents, checks } = /** @type {any} */ (this.room.state);
+    this.whole = endpoints?.[0] ?? { endpointId: this.room.roomId.replace(/^endpoint:/, '') };
+    const open = Array.isArray(incidents) ? incidents.map(incidentOf) : [];
+    this.incidents = new Map(open.map((each) => [each.incidentId, each]));
+    this.checks = Array.isArray(checks) ? checks.flatMap((each) => resultOf(each) ?? []) : [];
+    this.#show();
+    void this.#readHistory();
+  }
+
+  /** @param {any} event */
+  #heard(event) {
+    const { t: type, endpoint, changes } = event;
+    if (type === 'joined' || type === 'replaced' || type === 'closed') return;
+    if (type === 'endpoint:deleted') return this.#deleted(event);
+    if (type === 'check:completed') this.#checked(event);
+    else tellNews(event);
+    if (endpoint) this.#changed(endpoint, changes);
+    if (type.startsWith('incident:')) this.#incident(event);
+    this.#show();
+  }
+
+  /** What a summary leaves out is empty. @param {any} endpoint @param {any} changes */
+  #changed(endpoint, changes) {
+    const empty = { paused: false, failureCount: 0, errorMessage: '', reason: null, incidentId: null, maintenance: false };
+    this.whole = { ...this.whole, ...empty, ...changes, ...endpoint };
+    if (changes) void this.#readWhole();
+  }
+
+  /** @param {any} event */
+  #checked(event) {
+    const { status, responseTime, statusCode, errorMessage, reason, checkedAt, phases, slot } = event;
+    const isGood = status === 'UP' || status === 'DEGRADED';
+    const failureCount = isGood ? 0 : (this.whole.failureCount ?? 0) + Number(status === 'DOWN');
+    this.whole = { ...this.whole, responseTime, statusCode, errorMessage: isGood ? '' : errorMessage, reason, checkedAt, phases, failureCount };
+    const result = resultOf({ ...event, at: slot });
+    if (result) this.checks = merged(this.checks, [result], KEPT);
+  }
+
+  /** @param {any} event */
+  #incident({ t: type, incidentId, ...event }) {
+    const known = this.incidents.get(incidentId);
+    if (type === 'incident:started') this.incidents.set(incidentId, incidentOf({ incidentId, ...event, reopened: Number(event.reopened) }));
+    if (type === 'incident:acknowledged' && known) {
+      this.incidents.set(incidentId, incidentOf({ ...known, acknowledged: event }));
+    }
+    if (type === 'incident:resolved') this.incidents.delete(incidentId);
+    if (type === 'incident:started' && event.reopened) void this.#readAcknowledged({ incidentId, ...event });
+    void this.#readHistory();
+  }
+
+  /** Who was on it before is so again. @param {any} event */
+  async #readAcknowledged(event) {
+    const again = await acknowledgedAgain(this.api, event);
+    if (!again.t) return;
+    this.#incident(again);
+    this.#show();
+  }
+
+  /** @param {any} event */
+  #deleted({ name }) {
+    void this.room.leave();
+    this.gone(String(name ?? this.whole.name ?? ''));
+  }
+
+  /** What edits change and events do not tell: when the next check is due, and what is masked. */
+  async #readWhole() {
+    const found = await this.api('GET', pathOf(this.whole.endpointId)).catch(() => undefined);
+    if (!found) return;
+    this.whole = { ...this.whole, ...found };
+    this.#show();
+  }
+
+  async #readHistory() {
+    const turn = ++this.#turn;
+    this.#readAt = Date.now();
+    try {
+      const { points, uptime, incidents } = await this.api('GET', `${pathOf(this.whole.endpointId)}/history?range=${this.chart.range}`);
+      if (turn !== this.#turn) return;
+      this.uptime = uptime ?? {};
+      this.chart.show(pointsOf(points));
+      this.before = Array.isArray(incidents) ? incidents.map(incidentOf) : [];
+      this.#showPast();
+      this.#showFacts();
+    } catch (error) {
+      if (turn === this.#turn) toastError(error);
+    }
+  }
+
+  #show() {
+    const endpoint = endpointOf(this.whole);
+    const { name, url, status, paused, kind } = endpoint;
+    const look = lookOf(endpoint);
+    write(this.name, name);
+    const address = url || t(kind === 'push' ? 'monitor.push' : 'monitor.builtinPart');
+    this.state.replaceChildren(badge(look), ...tags(endpoint, endpoint.maintenance), this.since, h('span', { class: 'hint address' }, address));
+    const actions = this.mayWrite && kind !== 'builtin' ? this.actions.of({ ...endpoint, paused }) : [];
+    const key = actions.map(({ words }) => words).join();
+    if (this.buttons.dataset.key !== key) {
+      this.buttons.dataset.key = key;
+      this.buttons.replaceChildren(...actions.map(({ picture, words }, index) => button(picture, words, () => this.#act(index))));
+    }
+    const failed = status === 'DOWN' || endpoint.failureCount > 0;
+    this.error.hidden = !failed || this.incidents.size > 0;
+    write(this.error, [why(endpoint), endpoint.errorMessage].filter(Boolean).join(' · '));
+    this.strip.show(this.checks);
+    this.phases.replaceChildren(phasesBar(this.whole.phases));
+    this.open.show(this.incidents);
+    this.#showFacts();
+    this.#showTitle(name, status === 'DOWN' && !paused);
+    void this.#showTalk();
+  }
+
+  #showPast() {
+    const past = new Map(this.before.map((each) => [each.incidentId, each]));
+    for (const [id, incident] of this.incidents) past.set(id, incident);
+    const newest = [...past.values()].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
+    this.past.replaceChildren(...newest.map(pastIncident));
+    this.noPast.hidden = newest.length > 0;
+  }
+
+  /** @param {number} index */
+  #act(index) {
+    this.actions.of(endpointOf(this.whole))[index]?.run();
+  }
+
+  /** @param {string} name @param {boolean} isDown */
+  #showTitle(name, isDown) {
+    const title = `${isDown ? '(1) ' : ''}${name} – c2c`;
+    if (document.title !== title) document.title = title;
+  }
+
+  #showFacts() {
+    const { whole, uptime } = this;
+    const endpoint = endpointOf(whole);
+    write(this.since, endpoint.since ? t('monitor.since', { a: duration((serverNow() - endpoint.since) / 1000) }) : '');
+    /** @type {[Key, string, string?][]} */
+    const facts = [
+      ['monitor.uptime24', share(uptime.day)],
+      ['monitor.uptime7', share(uptime.week)],
+      ['monitor.uptime30', share(uptime.month)],
+      ['monitor.responseTime', endpoint.status === 'DOWN' ? '–' : took(endpoint.responseTime)],
+      ['monitor.checked', ago(endpoint.checkedAt), whole.paused ? '' : t('monitor.every', { s: endpoint.interval })],
+    ];
+    if (whole.certificateExpiresAt) facts.push(['monitor.certificate', ...certificate(Date.parse(whole.certificateExpiresAt))]);
+    facts.forEach(([words, value, more = ''], index) => fact(this.figures, index, words, value, more));
+    while (this.figures.children.length > facts.length) this.figures.lastElementChild?.remove();
+  }
+
+  #tick() {
+    this.open.tick();
+    this.#showFacts();
+    if (Date.now() - this.#readAt > HISTORY_MS) void this.#readHistory();
+  }
+
+  /** The chat of the newest open incident stays when that is over: the last words are often said then. */
+  async #showTalk() {
+    const [newest] = [...this.incidents.keys()].slice(-1);
+    if (!newest || newest === this.#talkOf) return;
+    this.#talkOf = newest;
+    const { openTalk } = await import('./talk.js');
+    await openTalk(this.client, chatOf(newest), this.me, this.talk);
+  }
+}
+
+/** @param {number} at @returns {[string, string]} */
+function certificate(at) {
+  const days = Math.floor((at - serverNow()) / DAY_MS);
+  const words = days < 0 ? t('monitor.expired') : t('monitor.days', { n: days });
+  return [days < SOON_DAYS ? `⚠ ${words}` : words, fullTime(at)];
+}
+
+/** @param {HTMLElement} list @param {number} index @param {Key} words @param {string} value @param {string} more */
+function fact(list, index, words, value, more) {
+  let item = list.children[index];
+  if (!item) {
+    item = h('div', { class: 'card fact' }, h('dt', {}), h('dd', { class: 'value' }), h('dd', { class: 'hint' }));
+    list.append(item);
+  }
+  [t(words), value, more].forEach((text, at) => item.children[at] instanceof HTMLElement && write(/** @type {HTMLElement} */ (item.children[at]), text));
+}

@@ -1,0 +1,434 @@
+"""Monitoring with real nodes and a real target: what is seen of an outage, what people may do, and who watches c2c."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartNode
+from tests.support import NodeProcess, RedisServer, eventually, free_port, talk
+from tests.targets import Target
+
+LOCAL = {"check_allow_cidrs": "127.0.0.0/8"}
+QUICK = {"interval": 5, "timeout": 1, "retryInterval": 1}
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    with Target() as target:
+        yield target
+
+
+def create(node: NodeProcess, **fields: Any) -> dict[str, Any]:
+    status, answer = node.request("POST", "/api/endpoints", fields)
+    assert status == 201, answer
+    created: dict[str, Any] = answer["data"]
+    return created
+
+
+def endpoint_of(node: NodeProcess, endpoint_id: str) -> dict[str, Any]:
+    status, answer = node.get(f"/api/endpoints/{endpoint_id}")
+    assert status == 200, answer
+    found: dict[str, Any] = answer["data"]
+    return found
+
+
+async def until_status(node: NodeProcess, endpoint_id: str, status: str, within_s: float = 20) -> dict[str, Any]:
+    def reached() -> dict[str, Any] | None:
+        found = endpoint_of(node, endpoint_id)
+        return found if found["status"] == status else None
+
+    found: dict[str, Any] = await eventually(reached, within_s, f"{endpoint_id} is {status}")
+    return found
+
+
+def refused(node: NodeProcess, method: str, path: str, body: object = None) -> tuple[int, str, dict[str, Any]]:
+    status, answer = node.request(method, path, body)
+    assert answer["success"] is False, answer
+    return status, answer["error"]["code"], answer["error"]["details"]
+
+
+async def test_an_outage_is_told_in_order_in_both_rooms_and_resolved_with_its_duration(
+    start_node: StartNode, target: Target
+) -> None:
+    """UP → 503 three times → incident → back. One client in either room, on another node than the one written to."""
+    first, second = start_node(**LOCAL), start_node(**LOCAL)
+    endpoint_id = create(first, name="Shop", url=target.url(), **QUICK)["endpointId"]
+    await until_status(first, endpoint_id, "UP")
+    async with talk(second.ws_url) as everything, talk(second.ws_url) as one:
+        state = (await everything.join("all-endpoints", "kim"))["state"]
+        assert {each["name"]: each["status"] for each in state["endpoints"]}["Shop"] == "UP"
+        joined = await one.join(f"endpoint:{endpoint_id}", "lee")
+        assert joined["kind"] == "monitor"
+        assert [each["endpointId"] for each in joined["state"]["endpoints"]] == [endpoint_id]
+        assert joined["state"]["checks"][-1]["status"] == "UP"
+        target.status = 503
+        await one.wait_for("incident:started", within_s=20)
+        target.status = 200
+        await one.wait_for("incident:resolved", within_s=20)
+        await everything.wait_for("incident:resolved")
+
+        own = [event for event in one.events() if event["t"] != "user_joined"]
+        every = [event for event in everything.events() if event.get("endpointId") == endpoint_id]
+        names = [event["t"] for event in own]
+        position = names.index("incident:started")
+        failed = [e for e in own[:position] if e["t"] == "check:completed" and e["status"] == "DOWN"]
+        assert [event["statusCode"] for event in failed] == [503] * 3
+        assert names[position - 2 : position + 1] == ["check:completed", "endpoint:status-changed", "incident:started"]
+        assert names[-3:] == ["check:completed", "endpoint:status-changed", "incident:resolved"]
+        changes = [(e["previousStatus"], e["currentStatus"]) for e in own if e["t"] == "endpoint:status-changed"]
+        assert changes == [("UP", "DOWN"), ("DOWN", "UP")]
+        started, resolved = own[position], own[-1]
+        assert started["failureCount"] == 3
+        assert started["errorMessage"] == "answered 503, expected 200–299"
+        assert resolved["incidentId"] == started["incidentId"]
+        assert 2.0 <= resolved["duration"] <= 20.0
+
+        def told(events: list[dict[str, Any]]) -> list[str]:
+            own_fields = ("seq", "epoch", "roomId")
+            return [json.dumps({k: v for k, v in e.items() if k not in own_fields}) for e in events]
+
+        assert told(own) == told(every)[-len(own) :], "the same events in the same order in both rooms"
+    status, answer = second.get(f"/api/incidents?endpointId={endpoint_id}")
+    assert status == 200
+    (incident,) = answer["data"]["incidents"]
+    assert incident["duration"] == resolved["duration"]
+    assert answer["data"]["stats"] == {"count": 1, "open": 0, "mtta": None, "mttr": resolved["duration"]}
+
+
+async def test_an_incident_is_taken_on_and_talked_about_where_it_is_shown(
+    start_node: StartNode, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    target.status = 500
+    endpoint_id = create(node, name="Shop", url=target.url(), **QUICK, failAfter=1)["endpointId"]
+    incident_id = (await until_status(node, endpoint_id, "DOWN"))["incidentId"]
+    async with talk(node.ws_url) as kim:
+        await kim.join("all-endpoints", "kim")
+        path = f"/api/incidents/{incident_id}/acknowledge"
+        status, answer = node.request("POST", path, {"note": "on it"}, {"Authorization": "Bearer lee"})
+        assert status == 200, answer
+        told = await kim.wait_for("incident:acknowledged")
+        assert (told["userId"], told["note"], told["incidentId"]) == ("lee", "on it", incident_id)
+        assert answer["data"]["acknowledged"]["userId"] == "lee"
+        status, again = node.request("POST", path, {}, {"Authorization": "Bearer kim"})
+        assert again["data"]["acknowledged"] == answer["data"]["acknowledged"], "who was first stays"
+        room = await kim.ask("join", roomId=answer["data"]["roomId"])
+        assert room["kind"] == "chat"
+        assert (await kim.ask("msg", roomId=room["roomId"], text="looking"))["t"] == "ack"
+        (shown,) = (await kim.ask("join", roomId=f"endpoint:{endpoint_id}"))["state"]["incidents"]
+        assert shown["acknowledged"]["userId"] == "lee"
+    target.status = 200
+    await until_status(node, endpoint_id, "UP")
+    assert refused(node, "POST", "/api/incidents/unknown/acknowledge", {})[:2] == (404, "INCIDENT_NOT_FOUND")
+    status, answer = node.get("/api/incidents")
+    assert answer["data"]["stats"]["mtta"] >= 0
+
+
+async def test_a_deleted_endpoint_tells_ends_its_room_and_leaves_nothing(
+    start_node: StartNode, redis_server: RedisServer, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    endpoint_id = create(node, name="Shop", url=target.url(), **QUICK)["endpointId"]
+    async with talk(node.ws_url) as kim, talk(node.ws_url) as lee:
+        await kim.join(f"endpoint:{endpoint_id}", "kim")
+        await lee.join("all-endpoints", "lee")
+        assert node.request("DELETE", f"/api/endpoints/{endpoint_id}")[0] == 200
+        assert (await kim.wait_for("endpoint:deleted"))["name"] == "Shop"
+        assert (await lee.wait_for("endpoint:deleted"))["endpointId"] == endpoint_id
+        assert (await kim.wait_for("left"))["roomId"] == f"endpoint:{endpoint_id}"
+        assert (await kim.ask("join", roomId=f"endpoint:{endpoint_id}"))["code"] == "ROOM_NOT_FOUND"
+        await eventually(lambda: redis_server.client.keys(f"*{endpoint_id}*") == [], 5, "no key is left")
+        asked = target.asked["/"]
+        await until_checked_again(node)
+        assert target.asked["/"] == asked, "nobody checks it any more"
+    for method in ("GET", "DELETE"):
+        assert refused(node, method, f"/api/endpoints/{endpoint_id}")[:2] == (404, "ENDPOINT_NOT_FOUND")
+
+
+async def until_checked_again(node: NodeProcess) -> None:
+    """A whole round of an endpoint that is checked every 10 s."""
+    before = endpoint_of(node, "c2c-redis")["checkedAt"]
+    await eventually(lambda: endpoint_of(node, "c2c-redis")["checkedAt"] != before, 15, "another check")
+
+
+async def test_an_edit_is_told_with_what_changed_and_checked_at_once(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL)
+    target.statuses["/new"] = 404
+    endpoint_id = create(node, name="Shop", url=target.url(), interval=3600, failAfter=1)["endpointId"]
+    await until_status(node, endpoint_id, "UP")
+    async with talk(node.ws_url) as kim:
+        await kim.join("all-endpoints", "kim")
+        path = f"/api/endpoints/{endpoint_id}"
+        status, answer = node.request("PATCH", path, {"url": target.url("/new"), "keyword": "x"})
+        assert status == 200, answer
+        told = await kim.wait_for("endpoint:updated")
+        assert told["changes"] == {"url": target.url("/new"), "keyword": "x"}
+        assert told["endpoint"]["url"] == target.url("/new")
+        await until_status(node, endpoint_id, "DOWN")
+        node.request("PATCH", path, {"paused": True})
+        await kim.wait_for("incident:resolved")
+        paused = endpoint_of(node, endpoint_id)
+        assert (paused["status"], paused["paused"], paused["nextCheckAt"]) == ("UNKNOWN", True, None)
+        before = len(kim.of("endpoint:updated"))
+        assert node.request("PATCH", path, {"paused": True})[0] == 200
+        node.request("PATCH", path, {"paused": False, "expectedStatus": [404], "keyword": ""})
+        await until_status(node, endpoint_id, "UP")
+        assert len(kim.of("endpoint:updated")) == before + 1, "what changes nothing is told to nobody"
+
+
+async def test_a_job_pushes_within_its_period_or_is_missed(start_node: StartNode) -> None:
+    node = start_node()
+    created = create(node, name="Backup", kind="push", interval=5, grace=1)
+    path = created["pushPath"]
+    assert node.request("POST", path + "?responseTime=1200")[0] == 200
+    found = endpoint_of(node, created["endpointId"])
+    assert (found["status"], found["responseTime"]) == ("UP", 1200)
+    assert node.request("POST", path + "?status=down&message=disk+full")[1]["data"] == {"status": "DOWN"}
+    assert endpoint_of(node, created["endpointId"])["errorMessage"] == "disk full"
+    assert node.request("POST", path)[1]["data"] == {"status": "UP"}
+    missed = await until_status(node, created["endpointId"], "DOWN", within_s=15)
+    assert missed["reason"] == "missed"
+    assert refused(node, "POST", "/api/push/" + "x" * 32)[:2] == (404, "ENDPOINT_NOT_FOUND")
+    assert refused(node, "POST", path + "?status=sideways")[:2] == (422, "BAD_VALUE")
+    assert "pushToken" not in found
+
+
+async def test_tcp_endpoints_are_up_while_somebody_listens(start_node: StartNode) -> None:
+    node = start_node(**LOCAL)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        endpoint_id = create(node, name="Port", kind="tcp", url=url, **QUICK, failAfter=1)["endpointId"]
+        await until_status(node, endpoint_id, "UP")
+    down = await until_status(node, endpoint_id, "DOWN")
+    assert (down["reason"], down["errorMessage"]) == ("refused", "connection refused")
+
+
+async def test_header_secrets_are_sent_and_shown_to_nobody(
+    start_node: StartNode, redis_server: RedisServer, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    created = create(node, name="Shop", url=target.url(), headers={"X-Key": "s3cret-1"}, **QUICK)
+    endpoint_id, path = created["endpointId"], f"/api/endpoints/{created['endpointId']}"
+    assert created["headers"] == {"X-Key": "•••"}
+    await until_status(node, endpoint_id, "UP")
+    assert target.seen_headers[-1]["X-Key"] == "s3cret-1"
+    node.request("PATCH", path, {"headers": {"X-Key": "•••", "X-More": "s3cret-2"}})
+    await eventually(lambda: target.seen_headers[-1].get("X-More") == "s3cret-2", 10, "both are sent")
+    assert target.seen_headers[-1]["X-Key"] == "s3cret-1", "the mask keeps what is there"
+    with Target() as thief:
+        code = refused(node, "PATCH", path, {"url": thief.url()})[1]
+        masked = refused(node, "PATCH", path, {"url": thief.url(), "headers": {"X-Key": "•••"}})[2]
+        assert (code, masked["field"]) == ("BAD_VALUE", "headers"), "or they could be sent to anybody"
+        assert thief.asked.total() == 0
+    async with talk(node.ws_url) as kim:
+        shown = [await kim.join("all-endpoints", "kim"), await kim.ask("join", roomId=f"endpoint:{endpoint_id}")]
+    answers = [node.get(each)[1] for each in ("/api/endpoints", path, "/api/rooms/all-endpoints/events?limit=500")]
+    assert "s3cret" not in json.dumps([*shown, *answers])
+    assert "s3cret" not in node.log
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": "http://2130706433/"},
+        {"url": "http://[::ffff:7f00:1]/"},
+        {"url": "http://[64:ff9b::7f00:1]/"},
+        {"url": "http://kim:secret@example.org/"},
+        {"url": "file:///etc/passwd"},
+        {"url": "http://169.254.169.254/latest/meta-data/"},
+        {"url": "http://example.org:0/"},
+        {"url": ""},
+        {"url": None},
+        {"url": "http://example.org/", "interval": 4},
+        {"url": "http://example.org/", "interval": 10, "timeout": 10},
+        {"url": "http://example.org/", "degradedMs": 20_000},
+        {"url": "http://example.org/", "expectedStatus": "299-200"},
+        {"url": "http://example.org/", "expectedStatus": "999"},
+        {"url": "http://example.org/", "method": "DELETE"},
+        {"url": "http://example.org/", "method": "HEAD", "keyword": "x"},
+        {"url": "http://example.org/", "headers": {"Host": "a"}},
+        {"url": "http://example.org/", "headers": {"X-A": "b\r\nX-C: d"}},
+        {"url": "http://example.org/", "kind": "builtin"},
+        {"url": "http://example.org/", "kind": "push"},
+        {"url": "http://example.org/", "unknown": 1},
+        {"url": "http://example.org/", "name": ""},
+        {"url": "http://example.org/", "interval": "60"},
+    ],
+)
+async def test_endpoints_that_must_not_be_are_refused_and_leave_nothing(
+    start_node: StartNode, redis_server: RedisServer, fields: dict[str, Any]
+) -> None:
+    node = start_node()
+    await eventually(lambda: redis_server.client.hlen("room:all-endpoints:endpoints") == 4, 5, "the built-in ones")
+    for path in ("/api/endpoints", "/api/endpoints/test"):
+        assert refused(node, "POST", path, {"name": "x", **fields})[:2] == (422, "BAD_VALUE")
+    assert redis_server.client.hlen("room:all-endpoints:endpoints") == 4
+    assert len({key.split(":")[2] for key in redis_server.client.keys("room:endpoint:*")}) == 4
+
+
+async def test_c2cs_own_port_and_redis_are_never_checked_even_where_the_lan_is_allowed(
+    start_node: StartNode, redis_server: RedisServer, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    for port in (node.port, redis_server.port):
+        for host in ("127.0.0.1", "127.1.2.3", "2130706433"):
+            assert (
+                refused(node, "POST", "/api/endpoints", {"name": "x", "url": f"http://{host}:{port}/"})[1]
+                == "BAD_VALUE"
+            )
+    target.statuses["/to"] = 302
+    before = redis_server.client.info("stats")["rejected_connections"]
+    status, answer = node.request("POST", "/api/endpoints/test", {"url": f"http://localhost:{redis_server.port}/"})
+    assert (status, answer["data"]["ok"], answer["data"]["reason"]) == (200, False, "guard"), answer
+    assert redis_server.client.info("stats")["rejected_connections"] == before
+
+
+async def test_this_url_can_be_tested_and_nothing_is_kept(
+    start_node: StartNode, redis_server: RedisServer, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    status, answer = node.request("POST", "/api/endpoints/test", {"url": target.url(), "keyword": "hello"})
+    outcome = answer["data"]
+    assert (status, outcome["ok"], outcome["status"], outcome["statusCode"]) == (200, True, "UP", 200)
+    assert outcome["phases"]["connect"] is not None
+    assert outcome["phases"]["tls"] is None
+    failed = node.request("POST", "/api/endpoints/test", {"url": target.url(), "keyword": "bye"})[1]["data"]
+    assert (failed["ok"], failed["reason"]) == (False, "keyword")
+    assert len(node.get("/api/endpoints")[1]["data"]["endpoints"]) == 4
+
+
+async def test_rooms_of_monitoring_are_listened_to_only_and_opened_by_nobody(start_node: StartNode) -> None:
+    node = start_node()
+    assert refused(node, "POST", "/api/rooms", {"kind": "monitor", "roomId": "x"})[1] == "BAD_VALUE"
+    assert refused(node, "POST", "/api/rooms/all-endpoints/events", {"t": "msg", "text": "x"})[1] == "UNKNOWN_COMMAND"
+    async with talk(node.ws_url) as kim:
+        await kim.join("all-endpoints", "kim")
+        for t, fields in (("msg", {"text": "x"}), ("typing", {"typing": True})):
+            assert (await kim.ask(t, roomId="all-endpoints", **fields))["code"] == "UNKNOWN_COMMAND"
+
+
+async def test_the_worst_come_first_and_pages_follow_each_other(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL)
+    target.statuses["/down"] = 500
+    ids = [create(node, name=f"{name}", url=target.url(path), interval=3600, failAfter=1)["endpointId"]
+           for name, path in (("b up", "/"), ("a up", "/"), ("z down", "/down"))]  # fmt: skip
+    await until_status(node, ids[2], "DOWN")
+    await until_status(node, ids[0], "UP")
+    await until_status(node, ids[1], "UP")
+    node.request("PATCH", f"/api/endpoints/{ids[1]}", {"paused": True})
+    await eventually(
+        lambda: node.get("/api/endpoints?status=UP")[1]["data"]["stats"]["UP"] == 5, 15, "all were checked"
+    )
+    names, after = [], ""
+    while True:
+        page = node.get(f"/api/endpoints?limit=2{after}")[1]["data"]
+        names += [each["name"] for each in page["endpoints"]]
+        if not page["more"]:
+            break
+        after = f"&after={page['next']}"
+    assert names == [
+        "z down",
+        "b up",
+        "c2c: nodes",
+        "c2c: queues",
+        "c2c: redis",
+        "c2c: relay lag",
+        "a up",
+    ] or names == [*("z down", "b up", "c2c: nodes", "c2c: queues", "c2c: Redis", "c2c: relay lag", "a up")]
+    assert page["stats"] == {"total": 7, "UP": 5, "DOWN": 1, "DEGRADED": 0, "UNKNOWN": 0, "paused": 1}
+
+
+async def test_a_node_that_dies_is_told_of_by_the_others_and_one_that_stops_is_not(start_node: StartNode) -> None:
+    first, second, third = start_node(node_id="n1"), start_node(node_id="n2"), start_node(node_id="n3")
+    await until_status(first, "c2c-nodes", "UP")
+    third.signal(signal.SIGTERM)
+    third.wait()
+    second.kill()
+    down = await until_status(first, "c2c-nodes", "DOWN", within_s=60)
+    assert "n2" in down["errorMessage"]
+    assert "n3" not in down["errorMessage"]
+    assert {endpoint_of(first, each)["status"] for each in ("c2c-redis", "c2c-relay", "c2c-queues")} == {"UP"}
+    second.start()
+    await until_status(first, "c2c-nodes", "UP", within_s=40)
+
+
+async def test_a_cut_off_checker_suspects_itself_and_opens_no_incidents(start_node: StartNode) -> None:
+    """Ten hosts stop answering at once, as they do for a node that has lost its network."""
+    node = start_node(**LOCAL, node_id="n1")
+    targets = [socket.create_server((f"127.0.0.{number}", 0)) for number in range(1, 11)]
+    try:
+        ids = [
+            create(node, name=f"t{number}", kind="tcp", url="tcp://{}:{}".format(*each.getsockname()), **QUICK)[
+                "endpointId"
+            ]
+            for number, each in enumerate(targets)
+        ]
+        for endpoint_id in ids:
+            await until_status(node, endpoint_id, "UP")
+        async with talk(node.ws_url) as kim:
+            await kim.join("all-endpoints", "kim")
+            for each in targets:
+                each.close()
+            told = await kim.wait_for("checker:suspect", within_s=20)
+            assert (told["nodeId"], told["suspect"]) == ("n1", True)
+            await eventually(
+                lambda: sum(e["reason"] == "suspect" for e in kim.of("check:completed")) >= 30, 60, "3 rounds"
+            )
+            assert kim.of("incident:started") == []
+            state = (await kim.ask("join", roomId="all-endpoints"))["state"]
+            assert state["suspects"] == ["n1"]
+            assert state["stats"]["DOWN"] == 0
+    finally:
+        for each in targets:
+            each.close()
+
+
+async def test_monitoring_goes_on_after_redis_was_emptied(start_node: StartNode, redis_server: RedisServer) -> None:
+    node = start_node()
+    await until_status(node, "c2c-redis", "UP")
+    redis_server.client.flushall()
+    await eventually(lambda: node.get("/api/endpoints/c2c-redis")[0] == 200, 10, "the room is there again")
+    await until_status(node, "c2c-redis", "UP")
+
+
+@pytest.mark.timeout(200)
+async def test_at_the_defaults_an_outage_becomes_an_incident_within_the_computed_time(start_node: StartNode) -> None:
+    """The worst case: it goes silent right behind a check, so that every further check takes its whole timeout.
+
+    60 s until the next check, 10 s of its timeout, and twice 10 s of waiting and 10 s of timeout: 110 s.
+    """
+    node = start_node(**LOCAL)
+    listener = socket.create_server(("127.0.0.1", free_port()), backlog=16)
+    answering = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        if not answering.is_set():
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+            writer.close()
+        else:
+            await reader.read()
+            writer.close()
+
+    async with await asyncio.start_server(answer, sock=listener):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        endpoint_id = (await asyncio.to_thread(create, node, name="Shop", url=url))["endpointId"]
+        async with talk(node.ws_url) as kim:
+            await kim.join(f"endpoint:{endpoint_id}", "kim")
+            # The first check is off the grid; the worst case begins behind one that is on it.
+            await kim.wait_for("check:completed", count=2, within_s=90)
+            answering.set()
+            silent_at = time.monotonic()
+            await kim.wait_for("incident:started", within_s=150)
+            took_s = time.monotonic() - silent_at
+    assert 105 <= took_s <= 110 + 3
+    print(f"worst time from failure to incident at the defaults: {took_s:.1f} s, computed 110 s")
