@@ -12,6 +12,12 @@ from typing import Final
 # The room of all that is monitored, and what the ids of the rooms of one endpoint begin with.
 MONITOR: Final = "all-endpoints"
 ENDPOINT_PREFIX: Final = "endpoint:"
+MONITOR_COLUMNS: Final = (
+    *("due", "claims", "fences", "targets", "endpoints", "states", "summaries", "push-tokens", "incidents"),
+    *("incident-times", "open", "acknowledged", "windows", "webhooks", "webhook-outcomes", "deliveries"),
+    *("delivery-bodies", "nodes"),
+)
+ENDPOINT_COLUMNS: Final = ("results", "hours", "days", "own-incidents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,8 @@ class Keys:
         """By column, of `all-endpoints`. ZSETs of ids: `due` → ms, `incident-times` → ms, `deliveries` → ms · HASHes by
         endpoint id: `claims` (`<slot ms> <node>`), `fences`, `targets` (`<lease ms> <host>`), and as JSON `endpoints`,
         `states`, `summaries` · HASHes by their ids: `incidents`, `acknowledged`, `windows`, `webhooks`,
-        `webhook-outcomes`, all JSON, `delivery-bodies` (`<attempts> <JSON>`) · `push-tokens` HASH: digest → endpoint id · `nodes` HASH: node id
-        → `<ms> <report>` · `open` SET: incident ids."""
+        `webhook-outcomes`, all JSON, `delivery-bodies` (`<attempts> <JSON>`) · `push-tokens` HASH: digest → endpoint id
+        · `nodes` HASH: node id → `<ms> <report>` · `open` SET: incident ids."""
         return f"room:{self._tag(MONITOR)}:{column}"
 
     def endpoint(self, endpoint_id: str, column: str) -> str:

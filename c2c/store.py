@@ -225,6 +225,10 @@ class Store:
             room_ids,
         )
 
+    def unindex_room(self, room_id: str) -> Reply[None]:
+        """A room was deleted: forget that it was there. 1 round trip, O(log rooms)."""
+        return self._pipeline.command("ZREM", self._keys.rooms(), room_id, read=read_nothing)
+
     def list_rooms(self, offset: int, limit: int) -> Reply[list[str]]:
         """Ids of rooms, soonest to expire first. 1 round trip, O(log rooms + limit)."""
         return self._pipeline.command(

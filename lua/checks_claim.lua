@@ -23,7 +23,7 @@
 local room, due, claims, fences = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local targets, endpoints, states = KEYS[5], KEYS[6], KEYS[7]
 local clock, node, limit, per_host = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local FIRST_HOST, LOOKED_AT = 5, 300
+local FIRST_HOST, LOOKED_AT = 5, 2000 -- all of them: what waits for a busy host must not hold up the others
 
 if redis.call('EXISTS', room) == 0 then
   return {'ROOM_NOT_FOUND'}

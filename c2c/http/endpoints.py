@@ -11,7 +11,7 @@ from starlette.responses import Response
 from c2c.auth import Principal
 from c2c.errors import EndpointNotFound, Forbidden, RoomNotFound
 from c2c.events import UserId
-from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success
+from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success, take_turn
 from c2c.keys import MONITOR
 from c2c.monitoring.endpoints import Definition, EndpointFields, NewEndpoint, count_by_status, outcome_json, worst_first
 from c2c.monitoring.results import Result, Status
@@ -82,7 +82,7 @@ async def test_endpoint(request: Request) -> Response:
     definition = node.registry.draft(wanted, admin=principal.admin, creator=principal.profile.user_id, now_ms=now_ms())
     if definition.kind == "push":
         raise Forbidden(reason="endpoints of kind push are not checked, they are told")
-    return success(_outcome(await node.probe.run(definition.target), definition))
+    return success(_outcome(await node.scheduler.try_out(definition), definition))
 
 
 async def get_endpoint(request: Request) -> Response:
@@ -140,6 +140,7 @@ async def push(request: Request) -> Response:
         raise EndpointNotFound()
     said = check_value(TypeAdapter(Push), dict(request.query_params), "status")
     endpoint_id = await node.store.monitors.endpoint_of_token(token)
+    take_turn(node, endpoint_room(endpoint_id))
     result = (
         Result(ok=True, response_ms=said.responseTime)
         if said.status == "up"

@@ -170,10 +170,15 @@ async def caller(request: Request, dev_name: str | None = None) -> Principal:
         principal = dev_principal(dev_name or _GUEST)
     else:
         raise Unauthorized(reason="token missing")
-    wait_s = node.rest_limits.take(principal.profile.user_id, asyncio.get_running_loop().time())
+    take_turn(node, principal.profile.user_id)
+    return principal
+
+
+def take_turn(node: Node, who: str) -> None:
+    """Count a request of somebody. Raises RateLimited."""
+    wait_s = node.rest_limits.take(who, asyncio.get_running_loop().time())
     if wait_s > 0:
         raise RateLimited(retryAfterMs=int(wait_s * 1000) + 1)
-    return principal
 
 
 async def enterable_room(request: Request) -> tuple[str, Principal]:

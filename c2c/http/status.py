@@ -36,6 +36,7 @@ from c2c.store import Store
 T = TypeVar("T")
 
 _KEPT_S: Final = 3.0
+_KEPT_MAX_S: Final = 30.0
 _REST: Final = 20
 _CHUNK: Final = 20
 _INCIDENTS: Final = 2_000  # all that are kept
@@ -46,8 +47,8 @@ _STATUS_CACHE: Final = "public, max-age=5"
 
 
 class Shared(Generic[T]):
-    """What many ask for, worked out once for all who ask meanwhile, and kept: some seconds, or twenty times as long as
-    it took, so that it takes a twentieth of a node at most."""
+    """What many ask for, worked out once for all who ask meanwhile, and kept: 3 s, or twenty times as long as it took,
+    so that strangers take a twentieth of a node at most; but not for longer than half a minute."""
 
     def __init__(self, work_out: Callable[[], Awaitable[T]], clock: Callable[[], float] = time.monotonic) -> None:
         self._work_out = work_out
@@ -63,7 +64,7 @@ class Shared(Generic[T]):
                 return self._kept[0]
             found = await self._work_out()
             took = self._clock() - began
-            self._kept = found, began + took + max(_KEPT_S, _REST * took)
+            self._kept = found, began + took + min(max(_KEPT_S, _REST * took), _KEPT_MAX_S)
             return found
 
 

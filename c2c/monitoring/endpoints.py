@@ -34,6 +34,7 @@ _HEADERS_REFUSED: Final = frozenset(
     | {"proxy-authorization", "proxy-connection", "accept-encoding"}
 )
 _HEADERS_MAX: Final = 20
+_FAIL_AFTER: Final = 3
 
 
 def _read_expected(value: object) -> object:
@@ -118,7 +119,7 @@ class Definition(BaseModel):
     expectedStatus: str = "200-299"
     keyword: str = ""
     degradedMs: Milliseconds = 5_000
-    failAfter: Count = 3
+    failAfter: Count = _FAIL_AFTER
     recoverAfter: Count = 1
     retryInterval: RetryInterval = 10.0
     grace: Grace = 30.0
@@ -270,6 +271,7 @@ def summary(definition: Definition, state: State) -> dict[str, Any]:
     }
     incident = state.open_incident
     more = {
+        "failAfter": None if definition.failAfter == _FAIL_AFTER else definition.failAfter,
         "paused": definition.paused,
         "failureCount": state.failures,
         "errorMessage": state.error,

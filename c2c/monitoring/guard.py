@@ -305,12 +305,10 @@ def _is_in(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    """Whether it is anybody's to ask: by our lists and, besides, by those of the standard library."""
-    if _is_in(address, _NOT_PUBLIC):
-        return False
+    """Whether it is anybody's to ask: by our lists and, should they lack one, by those of the standard library."""
     if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6:
         return False
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+    return address.is_global and not _is_in(address, _NOT_PUBLIC)
 
 
 def _is_this_machine(address: Address) -> bool:

@@ -91,7 +91,7 @@ class Registry:
 
     async def change(self, endpoint_id: str, wanted: EndpointFields, *, admin: bool) -> StoredEndpoint:
         """Change what is said, leave the rest. A changed endpoint is checked at once; a paused one is UNKNOWN, and its
-        incident is over. Raises EndpointNotFound, BadValue, Forbidden. 3 round trips."""
+        incident is over. Raises EndpointNotFound, BadValue, Forbidden. 4 round trips."""
         changes = wanted.model_dump(exclude_none=True)
         for _ in range(_ATTEMPTS):
             stored = await self._monitors.read(endpoint_id)
@@ -146,13 +146,14 @@ class Registry:
         }
         events.append(("endpoint:updated", told))
         wait_ms = definition.interval_ms + round(definition.grace * 1000) if definition.kind == "push" else 0
+        await self._rules.read()
         commit = edit_commit(
             definition, stored.fence, state, now_ms + wait_ms, events, self._rules.deliveries(events, now_ms), incident
         )
         await self._monitors.commit(commit)
 
     async def delete(self, endpoint_id: str) -> None:
-        """Delete an endpoint, its room and its history, after telling. Raises EndpointNotFound. 2 round trips."""
+        """Delete an endpoint, its room and its history, after telling. Raises EndpointNotFound. 3 round trips."""
         for _ in range(_ATTEMPTS):
             stored = await self._monitors.read(endpoint_id)
             definition, state = Definition.model_validate_json(stored.definition), load_state(stored.state)
@@ -163,6 +164,7 @@ class Registry:
             if incident is not None:
                 events.append(resolved(incident))
             events.append(("endpoint:deleted", {"endpointId": endpoint_id, "name": definition.name}))
+            await self._rules.read()
             deliveries = self._rules.deliveries(events, stored.now_ms)
             try:
                 await self._monitors.delete(
@@ -170,6 +172,7 @@ class Registry:
                 )
             except Conflict:
                 continue
+            await self._store.unindex_room(endpoint_room(endpoint_id))
             return
         raise Conflict(endpointId=endpoint_id)
 
@@ -193,7 +196,7 @@ class Registry:
     # Incidents
 
     async def acknowledge(self, incident_id: str, who: Profile, note: str) -> dict[str, Any]:
-        """Take an open incident on; who was first stays. Raises IncidentNotFound, BadValue. 2 round trips."""
+        """Take an open incident on; who was first stays. Raises IncidentNotFound, BadValue. 3 round trips."""
         stored = await self._monitors.incident(incident_id)
         incident = load_incident(stored.text)
         person = {"userId": who.user_id, "username": who.username, "note": note}
@@ -204,12 +207,13 @@ class Registry:
             **person,
         }
         events: Events = [("incident:acknowledged", told)]
+        told_ms = await self._rules.read()
         now_ms, acknowledged = await self._monitors.acknowledge(
             incident_id,
             incident.endpoint_id,
             to_json(person)[:-1] + b',"at":',
             told,
-            self._rules.deliveries(events, incident.started_at),
+            self._rules.deliveries(events, told_ms),
         )
         return incident_json(load_incident(acknowledged.text), acknowledged.acknowledged, now_ms)
 

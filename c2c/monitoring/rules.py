@@ -22,9 +22,14 @@ class Rules:
     async def refresh(self, revision: int) -> None:
         """Read both again unless this is the revision that is known. 1 round trip."""
         if revision != self._revision:
-            posted = await self._notices.read()
-            self._windows, self._webhooks = Windows(posted.windows), posted.webhooks
-            self._revision = posted.revision
+            await self.read()
+
+    async def read(self) -> int:
+        """Read both again, as who claims no checks must before an edit. Returns the Redis clock in ms. 1 round trip."""
+        posted = await self._notices.read()
+        self._windows, self._webhooks = Windows(posted.windows), posted.webhooks
+        self._revision = posted.revision
+        return posted.now_ms
 
     def in_maintenance(self, endpoint_id: str, now_ms: int) -> bool:
         """Whether incidents of the endpoint are held back. `now_ms`: of the Redis clock."""

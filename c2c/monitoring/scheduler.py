@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Final
 
 from c2c.errors import C2CError, Conflict, EndpointNotFound, RoomExists, RoomNotFound, ServiceUnavailable
-from c2c.events import event_text
 from c2c.keys import MONITOR
 from c2c.metrics import Metrics
 from c2c.monitoring.commits import edit_commit, host_of, result_commit
@@ -42,8 +41,10 @@ _TICK_S: Final = 0.25
 # A node that doubts itself lets others go first.
 _SUSPECT_TICK_S: Final = 2.0
 _ATTEMPTS: Final = 8
+_LAST_CHECKS_S: Final = 2.0
+_OUT_OF_TURN_MAX: Final = 8
 _INCIDENT_ROOM: Final = Retention(log_events=1_000, room_ttl_s=90 * 86_400)
-_HANDS_OFF: Final = (Conflict, EndpointNotFound)
+_HANDS_OFF: Final = (Conflict, EndpointNotFound, RoomNotFound)
 
 
 class Scheduler:
@@ -63,6 +64,7 @@ class Scheduler:
         self._checks: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._clock_offset_ms = 0.0
+        self._out_of_turn = asyncio.Semaphore(_OUT_OF_TURN_MAX)
 
     @property
     def load(self) -> float:
@@ -85,8 +87,11 @@ class Scheduler:
             ]
 
     async def aclose(self) -> None:
-        """Give up what is running; other nodes run it when its leases end."""
-        await end_tasks([*self._tasks, *self._checks])
+        """Claim no more and let what is running end, for a moment; other nodes run the rest when its leases end."""
+        await end_tasks(self._tasks)
+        if self._checks:
+            await asyncio.wait(self._checks, timeout=_LAST_CHECKS_S)
+        await end_tasks(self._checks)
         if self._tasks:
             with contextlib.suppress(C2CError):
                 await self._watch.leave()
@@ -180,8 +185,8 @@ class Scheduler:
             }
             log.warning("checker suspect: %s (%s of %s hosts do not answer)", *list(fields.values())[1:])
             await self._watch.report()
-            text = event_text(MONITOR, "checker:suspect", fields)
-            await self._store.append(MONITOR, text, member=None, sender="c2c", command_id=None)
+            deliveries = self._rules.deliveries([("checker:suspect", fields)], self._now_ms())
+            await self._store.notices.tell("checker:suspect", fields, deliveries)
 
     async def _commit(
         self, definition: Definition, state: State, fence: int, slot_ms: int, result: Result
@@ -210,17 +215,24 @@ class Scheduler:
 
     # On request
 
+    async def try_out(self, definition: Definition) -> Result:
+        """Check what nobody has asked to keep. Eight of those that people ask for run at a time, the rest waits."""
+        async with self._out_of_turn:
+            return await self._probe.run(definition.target)
+
     async def check_now(self, endpoint_id: str) -> tuple[Result, Judgement]:
         """Check an endpoint out of turn and record it. Raises EndpointNotFound, and Conflict while others are always
         faster."""
         stored = await self._store.monitors.read(endpoint_id)
         definition = Definition.model_validate_json(stored.definition)
-        result = await self._look_at(definition)
+        async with self._out_of_turn:
+            result = await self._look_at(definition)
         return result, await self.record(endpoint_id, result)
 
     async def record(self, endpoint_id: str, result: Result) -> Judgement:
         """Record a result that was not asked for by the schedule: a push, or a check out of turn. Raises as
         `check_now`."""
+        await self._rules.read()
         for _ in range(_ATTEMPTS):
             stored = await self._store.monitors.read(endpoint_id)
             self._clock_offset_ms = stored.now_ms - time.monotonic() * 1000

@@ -26,8 +26,9 @@ from c2c.store import Retention, Store
 from c2c.times import iso8601
 
 _LOG_EVENTS: Final = 5_000
-# The first screen of a thousand endpoints comes over slow networks too.
-_STATE_BYTES_MAX: Final = 180_000
+# The first screen of a thousand endpoints comes over slow networks too: 200 KB for all of it.
+_ENDPOINTS_BYTES_MAX: Final = 150_000
+_INCIDENTS_MAX: Final = 100
 
 
 class Monitor(Kind):
@@ -71,14 +72,14 @@ def overview_json(overview: Overview) -> dict[str, Any]:
     shown = []
     for endpoint in endpoints:
         size += lengths[endpoint["endpointId"]] + 1
-        if size > _STATE_BYTES_MAX:
+        if size > _ENDPOINTS_BYTES_MAX:
             break
         shown.append(endpoint)
     state = {
         "endpoints": shown,
         "more": len(shown) < len(endpoints),
         "stats": count_by_status(endpoints),
-        "incidents": incidents_json(overview.incidents, overview.now_ms),
+        "incidents": incidents_json(overview.incidents, overview.now_ms)[:_INCIDENTS_MAX],
         "windows": all_shown(decode_events(overview.windows), overview.now_ms),
         "suspects": suspects(overview.nodes, overview.now_ms),
     }

@@ -15,49 +15,30 @@ local function history_same(text)
   return string.match(text or '', '^=(%d+%-%d+)$')
 end
 
+local function history_ms(id)
+  return tonumber(string.match(id, '^%d+'))
+end
+
 local function history_error_of(results, id)
   local entry = redis.call('XRANGE', results, id, id)[1]
   return entry and entry[2][HISTORY_ERROR] or ''
 end
 
--- What stands for an error's text: while it repeats, `=` and the id of the result that has it, for an hour, so that an
--- endpoint that is down all day takes little more than one that is not.
-local function history_error(results, at_ms, text)
+-- What stands for an error's text: while it repeats that of the last entry, `=` and the id of the one that has it, for an
+-- hour, so that an endpoint that is down all day takes little more than one that is not.
+local function history_error(results, at_ms, text, last)
   if string.sub(text, 1, 1) == '=' then
     text = ' ' .. text
   end
-  local last = text ~= '' and redis.call('XREVRANGE', results, '+', '-', 'COUNT', 1)[1]
   if not last then
     return text
   end
   local id = history_same(last[2][HISTORY_ERROR]) or last[1]
-  local is_old = at_ms - tonumber(string.match(id, '^%d+')) >= HISTORY_TEXT_MS
-  if is_old or #text <= #id or history_error_of(results, id) ~= text then
+  local is_old = at_ms - history_ms(id) >= HISTORY_TEXT_MS
+  if #text <= #id or is_old or history_error_of(results, id) ~= text then
     return text
   end
   return '=' .. id
-end
-
--- Adds an entry, behind the last one also when the clock went back. When it went back by more than a day, what stands
--- there is from a time that never was.
-local function history_append(results, at_ms, fields)
-  local id = string.format('%.0f-*', at_ms)
-  local added = redis.pcall('XADD', results, 'MAXLEN', '~', HISTORY_RESULTS, id, unpack(fields))
-  if type(added) == 'table' and added.err then
-    local info = redis.call('XINFO', 'STREAM', results)
-    for i = 1, #info, 2 do
-      if info[i] == 'last-generated-id' then
-        local last = string.match(info[i + 1], '^%d+')
-        if tonumber(last) > at_ms + HISTORY_DAY_MS then
-          redis.call('UNLINK', results)
-        elseif tonumber(last) > at_ms then
-          id = last .. '-*'
-        end
-      end
-    end
-    redis.call('XADD', results, 'MAXLEN', '~', HISTORY_RESULTS, id, unpack(fields))
-  end
-  redis.call('XTRIM', results, 'MINID', '~', string.format('%.0f', math.max(0, at_ms - HISTORY_DAY_MS)))
 end
 
 -- Forgets the hours or days that are over, and those of a future that never came.
@@ -71,7 +52,7 @@ local function history_forget(bucket, at_ms, length, kept_ms)
   end
 end
 
--- Counts a result in an hour or a day; `ms` is nil where it has no latency.
+-- Counts a result in an hour or a day; `ms` is nil where it has no latency. Returns whether it is a new one.
 local function history_count(bucket, name, status, ms)
   local former, words = redis.call('HGET', bucket, name), {}
   for word in string.gmatch(former or '', '%d+') do
@@ -101,8 +82,18 @@ end
 -- Adds a result. `at_ms`: its slot; `status`: UP, DEGRADED, DOWN or UNKNOWN; `ms`: how long it took, whole; '' where there
 -- is no such thing.
 local function history_add(results, hours, days, at_ms, status, ms, code, text, reason)
-  history_append(results, at_ms, {'status', status, 'ms', ms, 'code', code, 'error', history_error(results, at_ms, text),
-    'reason', reason})
+  local last = redis.call('XREVRANGE', results, '+', '-', 'COUNT', 1)[1]
+  if last and history_ms(last[1]) > at_ms + HISTORY_DAY_MS then
+    -- The clock went back by more than a day: what stands here is from a time that never was.
+    redis.call('UNLINK', results)
+    last = nil
+  end
+  -- Ids only rise: where the clock went back by less, a result stands behind the last one.
+  local id = string.format('%.0f-*', math.max(at_ms, last and history_ms(last[1]) or 0))
+  redis.call('XADD', results, 'MAXLEN', '~', HISTORY_RESULTS, id, 'status', status, 'ms', ms, 'code', code,
+    'error', history_error(results, at_ms, text, last), 'reason', reason)
+  redis.call('XTRIM', results, 'MINID', '~', string.format('%.0f', math.max(0, at_ms - HISTORY_DAY_MS)))
+
   local is_answer = (status == 'UP' or status == 'DEGRADED') and ms ~= ''
   local latency, name = is_answer and tonumber(ms) or nil, iso8601(at_ms)
   -- A new hour or day is the occasion to forget old ones.

@@ -129,28 +129,12 @@ async def test_of_an_endpoint_that_nobody_has_checked_there_is_nothing(world: Wo
 
 
 async def test_two_results_of_one_slot_and_a_clock_that_went_back_are_all_kept_in_order(world: World) -> None:
-    add(
-        world.redis,
-        Found(),
-        Found(ms=2),
-        Found(NOW_MS - HOUR_MS, ms=3),
-        Found(NOW_MS - 1, ms=4),
-        Found(NOW_MS + 1, ms=5),
-    )
+    times = (0, 0, -HOUR_MS, -1, 1)
+    add(world.redis, *[Found(NOW_MS + more, ms=n) for n, more in enumerate(times)])
     assert ids(world.redis) == [f"{NOW_MS}-0", f"{NOW_MS}-1", f"{NOW_MS}-2", f"{NOW_MS}-3", f"{NOW_MS + 1}-0"]
     assert [result.response_ms for result in await shown(world)] == [0, 1, 2, 3, 4]
     # The hour is that of the slot all the same.
-    assert world.redis.hgetall(HOURS) == {
-        "2026-01-02T03": "4 0 0 0 8 4 4",
-        "2026-01-02T02": "1 0 0 0 2 2 1",
-    }
-
-
-async def test_an_id_that_is_taken_although_its_entry_is_gone_is_no_hindrance(world: World) -> None:
-    add(world.redis, Found(NOW_MS + MINUTE_MS))
-    world.redis.xdel(RESULTS, f"{NOW_MS + MINUTE_MS}-0")
-    add(world.redis, Found(NOW_MS))
-    assert ids(world.redis) == [f"{NOW_MS + MINUTE_MS}-1"]
+    assert world.redis.hgetall(HOURS) == {"2026-01-02T03": "4 0 0 0 8 4 4", "2026-01-02T02": "1 0 0 0 2 2 1"}
 
 
 async def test_results_of_a_future_that_never_came_make_room(world: World) -> None:

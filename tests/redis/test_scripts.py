@@ -1005,6 +1005,7 @@ async def watch_in_a_cluster(store: Store) -> None:
         assert (await store.monitors.report("n1", b"{}"))[1]
         stored = await store.monitors.read(endpoint_id, results=10)
         assert len(stored.results) == 1
+        assert (await store.histories.newest(endpoint_id, 10)).results == stored.results
         incident = resolve(load_state(stored.state), NOW_MS)
         await store.monitors.delete(edit_commit(definition, stored.fence, State(), None, (), (), incident))
 

@@ -146,6 +146,7 @@ async def test_a_deleted_endpoint_tells_ends_its_room_and_leaves_nothing(
         assert (await kim.wait_for("left"))["roomId"] == f"endpoint:{endpoint_id}"
         assert (await kim.ask("join", roomId=f"endpoint:{endpoint_id}"))["code"] == "ROOM_NOT_FOUND"
         await eventually(lambda: redis_server.client.keys(f"*{endpoint_id}*") == [], 5, "no key is left")
+        assert redis_server.client.zscore("rooms", f"endpoint:{endpoint_id}") is None
         asked = target.asked["/"]
         await until_checked_again(node)
         assert target.asked["/"] == asked, "nobody checks it any more"

@@ -28,7 +28,7 @@ from c2c.settings import Settings
 from c2c.store import Store
 from tests.conftest import StartNode
 from tests.receiver import Received, Receiver, documented_verify
-from tests.support import NodeProcess, RedisServer, eventually, free_port, talk
+from tests.support import NodeProcess, Proxy, RedisServer, eventually, free_port, talk
 from tests.targets import Target
 
 PATH = "/api/webhooks"
@@ -212,6 +212,55 @@ async def test_a_delivery_whose_node_is_killed_is_made_by_another(
     await until_none_pending(other)
     hanging.set()
     assert len(receiver.received) == 2
+
+
+async def test_an_attempt_of_which_nobody_could_write_what_came_is_made_again(
+    start_node: StartNode, redis_server: RedisServer, receiver: Receiver
+) -> None:
+    """At least once: the receiver knows the second one by its id."""
+    with Proxy(redis_server.port) as proxy:
+        node = start_node(proxy.url, **LOCAL)
+        create(node, receiver.url())
+        arrived = threading.Event()
+
+        def hang(received: Received) -> tuple[int, dict[str, str]]:
+            arrived.wait(9)
+            return 200, {}
+
+        receiver.answer = hang
+        (wanted,) = await tell(redis_server)
+        await eventually(lambda: len(receiver.received) == 1, 20, "the first attempt")
+        proxy.refusing = True
+        proxy.cut()
+        await eventually(lambda: "redis is away" in node.log, 20)
+        arrived.set()
+        await eventually(lambda: "could not be written" in node.log, 20)
+        proxy.refusing = False
+        await eventually(lambda: len(receiver.received) == 2, LEASE_MS / 1000 + 10, "the second attempt")
+        await until_none_pending(node)
+        assert receiver.ids == [wanted] * 2
+
+
+async def test_a_node_that_checks_nothing_tells_webhooks_of_what_people_do_on_it(
+    start_node: StartNode, receiver: Receiver, target: Target
+) -> None:
+    """Webhooks made elsewhere a moment ago count."""
+    checking, other = start_node(**LOCAL), start_node(**LOCAL, monitor=False)
+    target.status = 503
+    quick = {"interval": 5, "timeout": 1, "retryInterval": 1, "failAfter": 1}
+    status, answer = checking.request("POST", "/api/endpoints", {"name": "Shop", "url": target.url(), **quick})
+    assert status == 201
+    path = f"/api/endpoints/{answer['data']['endpointId']}"
+    incident = await eventually(lambda: checking.get(path)[1]["data"]["incidentId"], 20, "an incident")
+    create(checking, receiver.url(), "incident:acknowledged", "incident:resolved")
+    assert other.request("POST", f"/api/incidents/{incident}/acknowledge", {})[0] == 200
+    await eventually(lambda: len(receiver.received) == 1, 20, "incident:acknowledged")
+    assert other.request("PATCH", path, {"paused": True})[0] == 200
+    await eventually(lambda: len(receiver.received) == 2, 20, "incident:resolved")
+    acknowledged, resolved = (received.told for received in receiver.received)
+    assert (acknowledged["event"], resolved["event"]) == ("incident:acknowledged", "incident:resolved")
+    started = checking.get(f"/api/incidents/{incident}")[1]["data"]["startedAt"]
+    assert started < acknowledged["timestamp"] < resolved["timestamp"]
 
 
 async def test_a_node_that_is_stopped_lets_what_it_sends_arrive(
@@ -519,4 +568,4 @@ async def test_a_secret_is_shown_once_and_never_again_to_anybody(
         assert all(text.encode() not in received.body for received in receiver.received)
     assert hidden not in node.log
     assert hidden not in json.dumps([kim.frames, node.get("/api/rooms/all-endpoints/events")[1]])
-    assert redis_server.client.hvals("room:all-endpoints:webhooks")[0].count(secret) == 1
+    assert secret in redis_server.client.hget("room:all-endpoints:webhooks", webhook["webhookId"])

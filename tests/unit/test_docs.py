@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from c2c.errors import CloseCode
-from c2c.keys import Keys
+from c2c.keys import ENDPOINT_COLUMNS, MONITOR_COLUMNS, Keys
 from c2c.lineups import COLUMNS
 from c2c.messages import ERROR_MESSAGES
 from c2c.metrics import Metrics
@@ -88,8 +88,10 @@ def test_every_metric_has_a_row_with_its_labels() -> None:
 def key_names() -> list[str]:
     """Every key and channel that `Keys` can make, with placeholders."""
     found = [Keys().lineup("<id>", column) for column in (*COLUMNS, "editing")]
+    found += [Keys().monitor(column) for column in MONITOR_COLUMNS]
+    found += [Keys().endpoint("<id>", column) for column in ENDPOINT_COLUMNS]
     for name, method in inspect.getmembers(Keys(), inspect.ismethod):
-        if not name.startswith("_") and name != "lineup":
+        if not name.startswith("_") and name not in ("lineup", "monitor", "endpoint"):
             names = list(inspect.signature(method).parameters)
             several = {"user_id": "<user>"} if "room_id" in names else {}
             found.append(str(method(*[{**PLACEHOLDERS, **several}[parameter] for parameter in names])))

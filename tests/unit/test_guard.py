@@ -300,6 +300,14 @@ def test_an_allow_list_is_for_private_ranges_only(cidr: str) -> None:
     assert verdict(AddressGuard([ip_network(cidr)]), ip_network(cidr)[1]) == NOT_PUBLIC
 
 
+@pytest.mark.parametrize("cidr", ["10.0.0.0/8", "192.168.0.0/16", "192.0.2.0/24", "2001:db8::/32"])
+def test_a_range_that_our_lists_lack_is_refused_by_the_standard_librarys(
+    monkeypatch: pytest.MonkeyPatch, cidr: str
+) -> None:
+    monkeypatch.setattr("c2c.monitoring.guard._NOT_PUBLIC", ())
+    assert verdict(AddressGuard(), ip_network(cidr)[1]) == NOT_PUBLIC
+
+
 @pytest.mark.parametrize("address", ["8.8.8.8", PUBLIC, "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"])
 def test_public_addresses_are_checked(address: str) -> None:
     assert verdict(AddressGuard(), address) == ""
@@ -457,7 +465,8 @@ async def test_lookups_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPat
         return look_up("127.0.0.1", *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    resolver = SystemResolver()
+    resolver, problems = SystemResolver(), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, problem: problems.append(problem))
     try:
         lookups = [asyncio.create_task(resolver("dead.test", 80)) for _ in range(63)]
         for _ in lookups:
@@ -478,3 +487,6 @@ async def test_lookups_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPat
     assert await asyncio.wait_for(waiting, 10) == ["127.0.0.1"]
     assert await asyncio.wait_for(last, 10) == ["127.0.0.1"]
     await eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "c2c-resolver"])
+    assert await resolver("alive.test", 80) == ["127.0.0.1"]
+    # What came too late for the first 63 has troubled nobody.
+    assert problems == []

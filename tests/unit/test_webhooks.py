@@ -91,6 +91,7 @@ def test_what_the_docs_tell_receivers_to_check_is_what_is_sent() -> None:
     assert not verify("t" * 64, headers, body, now_s)
     assert not verify(HOOK.secret, {**headers, "C2C-Webhook-Timestamp": "1767323046"}, body, now_s)
     assert not verify(HOOK.secret, {**headers, "C2C-Webhook-Timestamp": "soon"}, body, now_s)
+    assert not verify(HOOK.secret, {**headers, "C2C-Webhook-Timestamp": "1" * 5_000}, body, now_s)
     assert not verify(HOOK.secret, {**headers, "C2C-Webhook-Signature": "v1=\N{SNOWMAN}"}, body, now_s)
     assert not verify(HOOK.secret, {}, body, now_s)
 

@@ -241,6 +241,7 @@ export default {
   'status.page.down': 'down',
   'status.page.unknown': 'unknown',
   'status.page.maintenance': 'maintenance',
+  'status.page.window': 'Maintenance',
   'status.page.day': '24 hours',
   'status.page.week': '7 days',
   'status.page.month': '30 days',

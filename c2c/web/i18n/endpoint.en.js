@@ -13,6 +13,9 @@ export default {
   'monitor.talkEmpty': 'Nobody has said anything about this incident yet.',
   'monitor.incidents': 'Incidents',
   'monitor.noIncidents': 'There have been no incidents.',
+  'monitor.inThirtyDays': /** @param {{n: number}} values */ ({ n }) => (n === 1 ? '1 in 30 days' : `${n} in 30 days`),
+  'monitor.mtta': 'taken on after {a} on average',
+  'monitor.mttr': 'over after {a} on average',
   'monitor.stillOpen': 'still open',
   'monitor.lasted': 'lasted {a}',
 

@@ -14,6 +14,9 @@ export default {
   'monitor.talkEmpty': '이 장애에 대해 아직 아무도 말하지 않았습니다.',
   'monitor.incidents': '장애 이력',
   'monitor.noIncidents': '장애가 없었습니다.',
+  'monitor.inThirtyDays': '30일간 {n}건',
+  'monitor.mtta': '확인까지 평균 {a}',
+  'monitor.mttr': '복구까지 평균 {a}',
   'monitor.stillOpen': '진행 중',
   'monitor.lasted': '{a} 동안',
 

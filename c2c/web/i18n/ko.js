@@ -240,6 +240,7 @@ export default {
   'status.page.down': '중단',
   'status.page.unknown': '알 수 없음',
   'status.page.maintenance': '점검 중',
+  'status.page.window': '점검',
   'status.page.day': '24시간',
   'status.page.week': '7일',
   'status.page.month': '30일',

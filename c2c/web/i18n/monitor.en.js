@@ -27,7 +27,6 @@ export default {
   'monitor.noResults': 'No checks yet',
   'monitor.strip': 'The last {n} checks: {a} up, {b} degraded, {s} failed',
   'monitor.failing': 'failing {n}/{s}',
-  'monitor.failingTimes': 'failing, {n}×',
   'monitor.maintenance': 'Maintenance',
   'monitor.orderWaits': 'A new order waits until you leave the list',
   'monitor.noMatch': 'Nothing matches “{text}”.',

@@ -28,7 +28,6 @@ export default {
   'monitor.noResults': '아직 점검하지 않았습니다',
   'monitor.strip': '최근 점검 {n}회: 정상 {a}, 느림 {b}, 실패 {s}',
   'monitor.failing': '실패 {n}/{s}',
-  'monitor.failingTimes': '연속 실패 {n}회',
   'monitor.maintenance': '유지보수 중',
   'monitor.orderWaits': '목록에서 벗어나면 새 순서로 정렬됩니다',
   'monitor.noMatch': '“{text}”에 해당하는 엔드포인트가 없습니다.',

@@ -4,9 +4,10 @@
  */
 
 import { t } from '../i18n/index.js';
-import { find, h, icon } from '../shell/dom.js';
+import { h, icon } from '../shell/dom.js';
 import { toast, toastError } from '../shell/toasts.js';
 import { took } from './aging.js';
+import { BUILTIN } from './model.js';
 import { why, WORDS } from './signs.js';
 
 /** @typedef {import('./api.js').Api} Api */
@@ -29,12 +30,13 @@ export class Actions {
   of(target) {
     const { paused, kind } = target;
     const isChecked = kind === 'http' || kind === 'tcp';
+    const isOurs = kind !== BUILTIN;
     /** @type {(Action | false)[]} */
     const found = [
       isChecked && !paused && { picture: 'cycle', words: 'monitor.checkNow', run: () => this.check(target) },
-      { picture: 'edit', words: 'monitor.edit', run: () => this.edit(target.endpointId) },
+      isOurs && { picture: 'edit', words: 'monitor.edit', run: () => this.edit(target.endpointId) },
       { picture: paused ? 'play' : 'pause', words: paused ? 'monitor.resume' : 'monitor.pause', run: () => this.pause(target) },
-      { picture: 'bin', words: 'monitor.delete', run: () => this.remove(target) },
+      isOurs && { picture: 'bin', words: 'monitor.delete', run: () => this.remove(target) },
     ];
     return found.filter((each) => each !== false);
   }
@@ -95,7 +97,6 @@ export class Menu {
   /** @param {(endpointId: string) => Action[]} actionsOf */
   constructor(actionsOf) {
     this.actionsOf = actionsOf;
-    find(document, 'body', HTMLElement).append(this.element);
     this.element.addEventListener('keydown', (event) => this.#key(event));
   }
 

@@ -65,7 +65,7 @@ export class Board {
     const title = h('div', { class: 'title' }, h('h1', { t: 'monitor.title' }), add);
     const bar = h('div', { class: 'toolbar' }, search, this.waits);
     main.className = 'monitor';
-    main.replaceChildren(title, this.suspects, this.incidents.element, this.tiles.element, h('section', { class: 'board', tLabel: 'monitor.endpoints' }, bar, this.list.table, this.empty), this.builtin, this.maintenance);
+    main.replaceChildren(title, this.suspects, this.incidents.element, this.tiles.element, h('section', { class: 'board', tLabel: 'monitor.endpoints' }, bar, this.list.table, this.empty), this.builtin, this.maintenance, menu.element);
     this.#listen();
     this.#replace();
     this.list.draw();

@@ -3,28 +3,27 @@
  * @module
  */
 
-import { fullTime, onLanguage, t } from '../i18n/index.js';
+import { onLanguage, t } from '../i18n/index.js';
 import { h, icon, write } from '../shell/dom.js';
 import { toastError } from '../shell/toasts.js';
 import { Actions, pathOf } from './actions.js';
-import { ago, duration, everySecond, share, took } from './aging.js';
+import { duration, everySecond } from './aging.js';
 import { serverNow } from './api.js';
 import { Chart, pointsOf } from './chart.js';
+import { showFacts } from './facts.js';
 import { acknowledgedAgain, chatOf, OpenIncidents } from './incidents.js';
-import { endpointOf, incidentOf, merged, resultOf } from './model.js';
+import { endpointOf, incidentOf, listOf, merged, resultOf } from './model.js';
 import { tellNews } from './news.js';
-import { pastIncident } from './past.js';
+import { Past } from './past.js';
 import { phasesBar } from './phases.js';
 import { badge, button, lookOf, tags, why } from './signs.js';
 import { Strip } from './strip.js';
 
 /** @typedef {import('./model.js').Incident} Incident */
-/** @typedef {import('../shell/dom.js').Key} Key */
 
 const KEPT = 60;
+const INCIDENTS = 50;
 const HISTORY_MS = 60_000;
-const SOON_DAYS = 21;
-const DAY_MS = 86_400_000;
 
 export class Detail {
   /** As the server told of it, with what events have changed since. @type {any} */
@@ -33,8 +32,6 @@ export class Detail {
   checks = [];
   /** @type {Map<string, Incident>} */
   incidents = new Map();
-  /** @type {Incident[]} the newest, as the server last told of them */
-  before = [];
   /** @type {any} */
   uptime = {};
   /** Counts requests for the history: answers of older ones are of no use. */
@@ -62,8 +59,7 @@ export class Detail {
     this.open = new OpenIncidents({ api, mayWrite: this.mayWrite, linked: false });
     this.talk = h('section', { class: 'card talk', tLabel: 'monitor.talk', hidden: true });
     this.chart = new Chart(() => void this.#readHistory());
-    this.past = h('ol', { class: 'pasts' });
-    this.noPast = h('p', { class: 'hint', t: 'monitor.noIncidents' });
+    this.past = new Past();
     this.error = h('p', { class: 'why-down', hidden: true });
     this.#build(main);
     this.#listen();
@@ -76,9 +72,8 @@ export class Detail {
     const words = h('div', { class: 'detail-words' }, this.name, this.state);
     this.head.append(back, words, this.buttons);
     const checks = h('section', { class: 'card checks' }, h('h2', { t: 'monitor.lastChecks' }), this.strip.element, h('h3', { t: 'monitor.phases' }), this.phases);
-    const history = h('section', { class: 'card' }, h('h2', { t: 'monitor.incidents' }), this.past, this.noPast);
     main.className = 'monitor detail';
-    const cards = h('div', { class: 'detail-cards' }, checks, this.chart.element, history);
+    const cards = h('div', { class: 'detail-cards' }, checks, this.chart.element, this.past.element);
     main.replaceChildren(this.head, this.error, this.open.element, this.figures, h('div', { class: 'detail-body' }, this.talk, cards));
   }
 
@@ -86,18 +81,14 @@ export class Detail {
     const { room } = this;
     room.on('*', (event) => this.#heard(event));
     room.on('replaced', () => this.#replace());
-    onLanguage(() => {
-      this.#show();
-      this.#showPast();
-    });
+    onLanguage(() => this.#show());
     everySecond(() => this.#tick());
   }
 
   #replace() {
     const { endpoints, incidents, checks } = /** @type {any} */ (this.room.state);
     this.whole = endpoints?.[0] ?? { endpointId: this.room.roomId.replace(/^endpoint:/, '') };
-    const open = Array.isArray(incidents) ? incidents.map(incidentOf) : [];
-    this.incidents = new Map(open.map((each) => [each.incidentId, each]));
+    this.incidents = new Map(listOf(incidents, 'incidentId').map((each) => [each.incidentId, incidentOf(each)]));
     this.checks = Array.isArray(checks) ? checks.flatMap((each) => resultOf(each) ?? []) : [];
     this.#show();
     void this.#readHistory();
@@ -106,7 +97,7 @@ export class Detail {
   /** @param {any} event */
   #heard(event) {
     const { t: type, endpoint, changes } = event;
-    if (type === 'joined' || type === 'replaced' || type === 'closed') return;
+    if (type === 'joined' || type === 'replaced' || type === 'closed' || !this.head.isConnected) return;
     if (type === 'endpoint:deleted') return this.#deleted(event);
     if (type === 'check:completed') this.#checked(event);
     else tellNews(event);
@@ -170,26 +161,30 @@ export class Detail {
     const turn = ++this.#turn;
     this.#readAt = Date.now();
     try {
-      const { points, uptime, incidents } = await this.api('GET', `${pathOf(this.whole.endpointId)}/history?range=${this.chart.range}`);
+      const { endpointId } = this.whole;
+      const [{ points, uptime }, { incidents, stats }] = await Promise.all([
+        this.api('GET', `${pathOf(endpointId)}/history?range=${this.chart.range}`),
+        this.api('GET', `incidents?endpointId=${encodeURIComponent(endpointId)}&limit=${INCIDENTS}`),
+      ]);
       if (turn !== this.#turn) return;
       this.uptime = uptime ?? {};
       this.chart.show(pointsOf(points));
-      this.before = Array.isArray(incidents) ? incidents.map(incidentOf) : [];
-      this.#showPast();
+      this.past.told(listOf(incidents, 'incidentId').map(incidentOf), stats);
       this.#showFacts();
     } catch (error) {
-      if (turn === this.#turn) toastError(error);
+      if (turn === this.#turn && this.head.isConnected) toastError(error);
     }
   }
 
   #show() {
+    if (!this.head.isConnected) return;
     const endpoint = endpointOf(this.whole);
     const { name, url, status, paused, kind } = endpoint;
     const look = lookOf(endpoint);
     write(this.name, name);
     const address = url || t(kind === 'push' ? 'monitor.push' : 'monitor.builtinPart');
     this.state.replaceChildren(badge(look), ...tags(endpoint, endpoint.maintenance), this.since, h('span', { class: 'hint address' }, address));
-    const actions = this.mayWrite && kind !== 'builtin' ? this.actions.of({ ...endpoint, paused }) : [];
+    const actions = this.mayWrite ? this.actions.of(endpoint) : [];
     const key = actions.map(({ words }) => words).join();
     if (this.buttons.dataset.key !== key) {
       this.buttons.dataset.key = key;
@@ -201,17 +196,10 @@ export class Detail {
     this.strip.show(this.checks);
     this.phases.replaceChildren(phasesBar(this.whole.phases));
     this.open.show(this.incidents);
+    this.past.show(this.incidents);
     this.#showFacts();
     this.#showTitle(name, status === 'DOWN' && !paused);
     void this.#showTalk();
-  }
-
-  #showPast() {
-    const past = new Map(this.before.map((each) => [each.incidentId, each]));
-    for (const [id, incident] of this.incidents) past.set(id, incident);
-    const newest = [...past.values()].sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1));
-    this.past.replaceChildren(...newest.map(pastIncident));
-    this.noPast.hidden = newest.length > 0;
   }
 
   /** @param {number} index */
@@ -226,23 +214,13 @@ export class Detail {
   }
 
   #showFacts() {
-    const { whole, uptime } = this;
-    const endpoint = endpointOf(whole);
-    write(this.since, endpoint.since ? t('monitor.since', { a: duration((serverNow() - endpoint.since) / 1000) }) : '');
-    /** @type {[Key, string, string?][]} */
-    const facts = [
-      ['monitor.uptime24', share(uptime.day)],
-      ['monitor.uptime7', share(uptime.week)],
-      ['monitor.uptime30', share(uptime.month)],
-      ['monitor.responseTime', endpoint.status === 'DOWN' ? '–' : took(endpoint.responseTime)],
-      ['monitor.checked', ago(endpoint.checkedAt), whole.paused ? '' : t('monitor.every', { s: endpoint.interval })],
-    ];
-    if (whole.certificateExpiresAt) facts.push(['monitor.certificate', ...certificate(Date.parse(whole.certificateExpiresAt))]);
-    facts.forEach(([words, value, more = ''], index) => fact(this.figures, index, words, value, more));
-    while (this.figures.children.length > facts.length) this.figures.lastElementChild?.remove();
+    showFacts(this.figures, this.whole, this.uptime);
+    const { since } = endpointOf(this.whole);
+    write(this.since, since ? t('monitor.since', { a: duration((serverNow() - since) / 1000) }) : '');
   }
 
   #tick() {
+    if (!this.head.isConnected) return; // there is nothing to show any more, and the page says why
     this.open.tick();
     this.#showFacts();
     if (Date.now() - this.#readAt > HISTORY_MS) void this.#readHistory();
@@ -256,21 +234,4 @@ export class Detail {
     const { openTalk } = await import('./talk.js');
     await openTalk(this.client, chatOf(newest), this.me, this.talk);
   }
-}
-
-/** @param {number} at @returns {[string, string]} */
-function certificate(at) {
-  const days = Math.floor((at - serverNow()) / DAY_MS);
-  const words = days < 0 ? t('monitor.expired') : t('monitor.days', { n: days });
-  return [days < SOON_DAYS ? `⚠ ${words}` : words, fullTime(at)];
-}
-
-/** @param {HTMLElement} list @param {number} index @param {Key} words @param {string} value @param {string} more */
-function fact(list, index, words, value, more) {
-  let item = list.children[index];
-  if (!item) {
-    item = h('div', { class: 'card fact' }, h('dt', {}), h('dd', { class: 'value' }), h('dd', { class: 'hint' }));
-    list.append(item);
-  }
-  [t(words), value, more].forEach((text, at) => item.children[at] instanceof HTMLElement && write(/** @type {HTMLElement} */ (item.children[at]), text));
 }

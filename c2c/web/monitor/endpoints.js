@@ -6,7 +6,7 @@
  * @module
  */
 
-import { acknowledgedOf, endpointOf, incidentOf, listOf, numberOrNull, STATUSES } from './model.js';
+import { acknowledgedOf, BUILTIN, endpointOf, incidentOf, listOf, numberOrNull, STATUSES } from './model.js';
 
 /** @typedef {import('./model.js').Endpoint} Endpoint */
 /** @typedef {import('./model.js').Incident} Incident */
@@ -15,8 +15,6 @@ import { acknowledgedOf, endpointOf, incidentOf, listOf, numberOrNull, STATUSES 
 
 /** @type {readonly Filter[]} */
 export const FILTERS = ['all', 'DOWN', 'DEGRADED', 'rest', 'UP'];
-/** The kind of what c2c watches of itself. */
-export const BUILTIN = 'builtin';
 
 export class Endpoints {
   /** @type {Map<string, Endpoint>} */

@@ -174,6 +174,7 @@ export class EndpointList {
 
   /** Time passes: words change in their places, and uptimes grow old. */
   #tick() {
+    if (!this.table.isConnected) return this.results.show([]); // something else is shown in its place
     for (const row of this.rows.values()) row.showTime();
     if (this.#rowHeight) this.results.show(this.order.ids.slice(...this.#inSight()));
   }

@@ -6,7 +6,7 @@
 
 /** @typedef {'DOWN' | 'DEGRADED' | 'UNKNOWN' | 'UP'} Status */
 /**
- * Times in ms since 1970, 0: never; `interval` in s; `failAfter` 0: not told; `sought`: what a search looks into.
+ * Times in ms since 1970, 0: never; `interval` in s; `sought`: what a search looks into.
  * @typedef {{endpointId: string, name: string, kind: string, url: string, status: Status, since: number,
  *   checkedAt: number, responseTime: number | null, interval: number, paused: boolean, failureCount: number,
  *   failAfter: number, errorMessage: string, reason: string, incidentId: string, maintenance: boolean,
@@ -22,6 +22,10 @@
 
 /** The worst first. @type {readonly Status[]} */
 export const STATUSES = ['DOWN', 'DEGRADED', 'UNKNOWN', 'UP'];
+/** The kind of what c2c watches of itself. */
+export const BUILTIN = 'builtin';
+/** Told of an endpoint only where it is another number. */
+const FAIL_AFTER = 3;
 /** So many results a row shows, and the server tells. */
 export const BARS = 30;
 
@@ -52,7 +56,7 @@ export function endpointOf(summary) {
     interval: Number(summary.interval) || 60,
     paused: paused === true,
     failureCount: Number(summary.failureCount) || 0,
-    failAfter: Number(summary.failAfter) || 0,
+    failAfter: Number(summary.failAfter) || FAIL_AFTER,
     errorMessage: String(summary.errorMessage ?? ''),
     reason: String(summary.reason ?? ''),
     incidentId: typeof incidentId === 'string' ? incidentId : '',

@@ -28,7 +28,7 @@ export function phasesBar(phases) {
   const bar = h('div', { class: 'phases-bar', 'aria-hidden': 'true' });
   for (const { name, ms } of parts) {
     const part = h('span', { class: name });
-    part.style.flexGrow = String(Math.max(ms, 0.1));
+    part.style.flexGrow = String(Math.max(ms, 1));
     bar.append(part);
   }
   const list = parts.map(({ name, words, ms }) => h('div', { class: name }, h('dt', {}, t(words)), h('dd', {}, took(ms))));

@@ -21,7 +21,7 @@ export function frameOf(points, spanMs, now, width, height) {
   const step = steps.length ? Math.min(...steps) : spanMs / 24;
   const oldest = points.length ? points[0].at : now;
   const from = spanMs === Infinity ? Math.min(oldest, now - step) : now - spanMs;
-  const top = niceTop(Math.max(1, ...points.map(({ max, p95 }) => max ?? p95 ?? 0)));
+  const top = niceTop(Math.max(10, ...points.map(({ max, p95 }) => max ?? p95 ?? 0)));
   return { width, height, from, to: now, step, top };
 }
 

@@ -63,6 +63,7 @@ export class Results {
     const known = this.#known.get(endpointId);
     if (!known) return;
     known.results = merged(known.results, [result]);
+    if (known.uptime === null && result.status !== 'UNKNOWN') this.#askAgain(endpointId);
     this.changed([endpointId]);
   }
 
@@ -72,6 +73,13 @@ export class Results {
     this.#known.clear();
     this.#askedAt.clear();
     if (this.#inSight.length) this.#later(0);
+  }
+
+  /** Of what had no data there is some now. @param {string} id */
+  #askAgain(id) {
+    if (this.#heard.has(id)) return;
+    this.#askedAt.delete(id);
+    this.#later(PAUSE_MS);
   }
 
   #missing() {

@@ -46,9 +46,8 @@ export function badge(look) {
  */
 export function tags({ status, paused, failureCount, failAfter }, maintenance) {
   const failing = status !== 'DOWN' && !paused && failureCount > 0;
-  const words = failAfter ? t('monitor.failing', { n: failureCount, s: failAfter }) : t('monitor.failingTimes', { n: failureCount });
   return [
-    failing && h('span', { class: 'tag failing' }, words),
+    failing && h('span', { class: 'tag failing' }, t('monitor.failing', { n: failureCount, s: failAfter })),
     maintenance && h('span', { class: 'tag maintenance' }, icon('tool'), h('span', { t: 'monitor.maintenance' })),
   ].filter((each) => each instanceof HTMLElement);
 }

@@ -65,7 +65,7 @@ function pastIncident({ endpointName, startedAt, duration: seconds }) {
 function activeWindow(window, names) {
   const { title, nextEnd } = window;
   const until = nextEnd && h('time', { datetime: nextEnd }, t('status.page.until', { a: fullTime(Date.parse(nextEnd)) }));
-  return h('li', { class: 'note window' }, icon('tool'), h('strong', {}, title || t('status.page.maintenance')), until, concerned(window, names));
+  return h('li', { class: 'note window' }, icon('tool'), h('strong', {}, title || t('status.page.window')), until, concerned(window, names));
 }
 
 /** @param {Maintenance} window @param {Map<string, string>} names */
@@ -73,7 +73,7 @@ function plannedWindow(window, names) {
   const { title, nextStart, nextEnd } = window;
   const from = Date.parse(nextStart ?? '');
   const when = h('time', { datetime: nextStart }, nextEnd ? timeSpan(from, Date.parse(nextEnd)) : fullTime(from));
-  return h('li', {}, h('strong', {}, title || t('status.page.maintenance')), when, concerned(window, names));
+  return h('li', {}, h('strong', {}, title || t('status.page.window')), when, concerned(window, names));
 }
 
 /** @param {Maintenance} window @param {Map<string, string>} names */

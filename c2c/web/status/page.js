@@ -37,10 +37,11 @@ class Page {
 
   constructor() {
     this.picture = h('span', { class: 'verdict-icon' });
-    this.verdict = h('h1', { role: 'status' });
+    this.verdict = h('h1');
     this.time = h('p', { class: 'hint' });
     this.problem = h('p', { class: 'problem', role: 'status' });
-    this.banner = h('section', { class: 'verdict' }, this.picture, h('div', {}, this.verdict, this.time, this.problem));
+    const words = h('div', {}, h('div', { role: 'status' }, this.verdict), this.time, this.problem);
+    this.banner = h('section', { class: 'verdict' }, this.picture, words);
     this.services = new Services();
     this.events = new Events();
     this.main = find(document, 'main', HTMLElement);
@@ -64,7 +65,7 @@ class Page {
     this.loading = true;
     this.askedAt = Date.now();
     try {
-      const answer = await fetch('/api/status');
+      const answer = await fetch('/api/status', { cache: 'no-cache' });
       const { data, success } = await answer.json();
       if (!success) throw new Error('refused');
       this.report = data;
@@ -81,7 +82,7 @@ class Page {
     const { report, main } = this;
     if (!report && !this.failed) return;
     if (!this.banner.isConnected) {
-      main.className = 'status';
+      main.className = 'report';
       main.replaceChildren(this.banner, this.events.now, this.services.section, this.events.later, this.events.past);
     }
     const status = report?.status ?? 'UNKNOWN';

@@ -76,7 +76,7 @@ class Row {
   /** @param {Service} service */
   show(service) {
     const { since, status } = service;
-    const at = since === null || status === 'UP' ? NaN : Date.parse(since);
+    const at = since !== null && (status === 'DOWN' || status === 'DEGRADED') ? Date.parse(since) : NaN;
     write(this.since, at ? timeAgo(Math.min(at, Date.now())) : '');
     const look = `${language()} ${JSON.stringify(service)}`;
     if (look === this.look) return;
