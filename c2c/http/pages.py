@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import posixpath
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -42,6 +44,9 @@ _SECURITY: Final = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_SCRIPT: Final = re.compile(rb'<script type="module" src="/static/([^"]+)"></script>')
+_IMPORTED: Final = re.compile(rb"(?:\bfrom|^import) '(\.[^']+)'", re.MULTILINE)
+_COMMENT: Final = re.compile(rb"/\*.*?\*/", re.DOTALL)
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK_FIRST: Final = "no-cache"
 
@@ -69,7 +74,7 @@ def _site() -> _Site:
     sources = {path: entry.read_bytes() for path, entry in _walk(root, "")} if root.is_dir() else {}
     digest = hashlib.sha256(b"".join(path.encode() + body for path, body in sorted(sources.items()))).hexdigest()
     version = f"{__version__}-{digest[:8]}"
-    return _Site(version, {path: _prepare(path, body, version) for path, body in sources.items()})
+    return _Site(version, {path: _prepare(path, _hurried(path, sources), version) for path in sources})
 
 
 def _walk(folder: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
@@ -81,6 +86,23 @@ def _walk(folder: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
         elif _suffix(path) in _MEDIA_TYPES:
             found.append((path, entry))
     return found
+
+
+def _hurried(path: str, sources: dict[str, bytes]) -> bytes:
+    """A file as it is; a page with links to all modules that its own module leads to: a browser would else find out by
+    reading one after the other, a round trip for each step."""
+    body = sources[path]
+    script = _SCRIPT.search(body) if path.endswith(".html") else None
+    if script is None:
+        return body
+    found = [script[1].decode()]
+    for module in found:  # grows meanwhile
+        for name in _IMPORTED.findall(_COMMENT.sub(b"", sources.get(module, b""))):
+            imported = posixpath.normpath(posixpath.join(posixpath.dirname(module), name.decode()))
+            if imported not in found:
+                found.append(imported)
+    links = "".join(f'\n    <link rel="modulepreload" href="/static/{module}">' for module in found[1:])
+    return body[: script.end()] + links.encode() + body[script.end() :]
 
 
 def _suffix(path: str) -> str:

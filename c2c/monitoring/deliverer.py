@@ -57,6 +57,7 @@ class Deliverer:
         if self._task is not None:
             await end_tasks([self._task])
         if self._sending:
+            log.info("%d deliveries are being sent", len(self._sending))
             await asyncio.wait(self._sending, timeout=_GOODBYE_S)
         await end_tasks(self._sending)
 

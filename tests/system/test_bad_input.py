@@ -298,7 +298,7 @@ BAD_IDS = {
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, RedisServer]]:
     """A node on a Redis of its own, where nothing happens but canaries and sweeps."""
-    with RedisServer() as server, NodeProcess(server.url) as node:
+    with RedisServer() as server, NodeProcess(server.url, monitor="false") as node:
         server.count_calls()
         yield node, server
         assert "Traceback" not in node.log

@@ -306,6 +306,16 @@ async def test_this_url_can_be_tested_and_nothing_is_kept(
     assert len(node.get("/api/endpoints")[1]["data"]["endpoints"]) == 4
 
 
+async def test_metrics_count_checks(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL)
+    target.delay_s = 0.5
+    create(node, name="Shop", url=target.url(), interval=3600, failAfter=1)
+    await eventually(lambda: node.metric("c2c_checks_running") >= 1, 10, "it is being checked")
+    await eventually(lambda: node.metric("c2c_checks_total") >= 5, 10, "it and the built-in ones were checked")
+    assert node.metric("c2c_check_delay_seconds_count") >= 5
+    assert node.metric("c2c_checks_refused_total") == 0
+
+
 async def test_rooms_of_monitoring_are_listened_to_only_and_opened_by_nobody(start_node: StartNode) -> None:
     node = start_node()
     assert refused(node, "POST", "/api/rooms", {"kind": "monitor", "roomId": "x"})[1] == "BAD_VALUE"

@@ -62,7 +62,7 @@ def node(pair: list[NodeProcess]) -> NodeProcess:
 @pytest.fixture
 def strict_node(redis_server: RedisServer) -> Iterator[NodeProcess]:
     """A node in auth mode `jwt`."""
-    with NodeProcess(redis_server.url, auth="jwt", jwt_secret=SECRET) as node:
+    with NodeProcess(redis_server.url, auth="jwt", jwt_secret=SECRET, monitor="false") as node:
         yield node
         assert "Traceback" not in node.log, node.log
 
@@ -749,7 +749,7 @@ BAD_IDS = ["x" * 65, "a b", "a/b", "a*", "😀", "a:b", "a\u202eb", "", "a\nb"]
 
 
 async def test_bad_ids_statuses_and_limits_are_bad_values_and_redis_is_not_asked(redis_server: RedisServer) -> None:
-    with NodeProcess(redis_server.url) as node:
+    with NodeProcess(redis_server.url, monitor="false") as node:
         async with talk(node.ws_url) as client:
             await sign_in(client, "kim")
             await client.ask("online:list")

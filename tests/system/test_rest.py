@@ -608,7 +608,8 @@ def test_every_metric_has_a_claim_here() -> None:
         "c2c_connections", "c2c_room_connections", "c2c_local_rooms", "c2c_commands", "c2c_events", "c2c_deliveries",
         "c2c_errors", "c2c_closes", "c2c_slow_consumers", "c2c_gaps_repaired", "c2c_room_resets",
         "c2c_dropped_payloads", "c2c_resumes", "c2c_command_seconds", "c2c_relay_lag_seconds", "c2c_relay_reconnects",
-        "c2c_redis_up", "c2c_store_queue", "c2c_leases_lost",
+        "c2c_redis_up", "c2c_store_queue", "c2c_leases_lost", "c2c_checks", "c2c_checks_refused", "c2c_checks_running",
+        "c2c_check_delay_seconds", "c2c_webhook_deliveries",
     }  # fmt: skip
     assert {family.name for family in Metrics().registry.collect()} == claimed
 

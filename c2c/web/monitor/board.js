@@ -29,6 +29,8 @@ export class Board {
   #turn = 0;
   #windowsAt = Date.now();
   #isOpened = false;
+  /** px of empty space that stands for what has gone from above the list. */
+  #above = 0;
   #emptyKey = '';
   windowCount = h('span', { class: 'count' });
   /** @type {import('./windows.js').Windows | undefined} */
@@ -40,6 +42,7 @@ export class Board {
   constructor({ main, room, api, me: { role } }) {
     const { endpoints } = this;
     const mayWrite = role !== 'viewer';
+    this.main = main;
     this.room = room;
     this.api = api;
     this.mayWrite = mayWrite;
@@ -141,6 +144,35 @@ export class Board {
   }
 
   #drawn() {
+    const { list } = this;
+    const top = list.top;
+    this.#show();
+    if (list.held) this.#keepPlace(list.top - top);
+    else this.#setSpace((this.#above = 0), 0);
+  }
+
+  /**
+   * What appears or goes above the list must not move it under a pointer: the page is scrolled as far and, where that is
+   * not far enough, gets space at its ends until the pointer leaves.
+   * @param {number} px
+   */
+  #keepPlace(px) {
+    if (!px) return;
+    const free = px > 0 ? Math.min(this.#above, px) : Math.max(-scrollY, px) - px;
+    this.#above += px > 0 ? -free : free;
+    const top = scrollY + px + (px > 0 ? -free : free);
+    this.#setSpace(this.#above, top + innerHeight);
+    scrollTo({ top, behavior: 'instant' });
+  }
+
+  /** @param {number} above @param {number} height of the whole page, at least; px */
+  #setSpace(above, height) {
+    const { style, offsetTop } = this.main;
+    style.paddingTop = above ? `calc(var(--s6) + ${above}px)` : '';
+    style.minHeight = height ? `${height - offsetTop}px` : '';
+  }
+
+  #show() {
     const { endpoints, list } = this;
     const { counts, down } = endpoints;
     this.tiles.show(counts);

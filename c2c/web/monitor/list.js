@@ -88,6 +88,11 @@ export class EndpointList {
     return this.#pointed || this.body.contains(document.activeElement) || Date.now() - this.#touchedAt < TOUCH_MS;
   }
 
+  /** Where it stands, in pixels below the window's edge. */
+  get top() {
+    return this.table.getBoundingClientRect().top;
+  }
+
   /** Draws with the next frame. */
   update() {
     this.#frame ||= requestAnimationFrame(() => {
