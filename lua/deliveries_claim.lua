@@ -19,7 +19,7 @@
 
 local deliveries, delivery_bodies, webhooks = KEYS[1], KEYS[2], KEYS[3]
 local clock, lease_ms, limit, per_webhook = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local FIRST_WEBHOOK, PAGE = 5, 200
+local FIRST_WEBHOOK, PAGE = 5, 1000
 
 -- Webhooks are opaque but for this. No quote in a value is bare.
 local function wanted(webhook)

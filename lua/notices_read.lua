@@ -11,6 +11,7 @@
 --@include clock
 
 local room, windows, webhooks = KEYS[1], KEYS[2], KEYS[3]
+local clock = ARGV[1]
 
-return {'OK', clock_ms(ARGV[1]), tonumber(redis.call('HGET', room, 'revision') or '0'),
+return {'OK', clock_ms(clock), tonumber(redis.call('HGET', room, 'revision') or '0'),
   redis.call('HVALS', windows), redis.call('HVALS', webhooks)}

@@ -21,7 +21,8 @@
 --@include event_append
 
 local room, log, windows = KEYS[1], KEYS[2], KEYS[3]
-local clock, channel, revision, head, tail, window_id, window = unpack(ARGV, 1, 7)
+local clock, channel, revision, head, tail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local window_id, window = ARGV[6], ARGV[7]
 local FIRST_FORGOTTEN = 8
 
 if redis.call('EXISTS', room) == 0 then

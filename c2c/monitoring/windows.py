@@ -21,7 +21,8 @@ ONCE_DAYS_MAX: Final = 90
 DURATION_MINUTES_MAX: Final = 7 * 24 * 60
 KEPT_MS: Final = 7 * 86_400_000
 _MINUTE_MS: Final = 60_000
-_DAY: Final = timedelta(days=1)
+_DAY, _MS = timedelta(days=1), timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # How far ahead an end is looked for.
 _HORIZON: Final = timedelta(days=60)
 _YEARS: Final = range(2000, 2200)
@@ -166,12 +167,9 @@ def start_on(day: date, wall: time, zone: ZoneInfo) -> int:
     """The first moment at which a zone's clocks show this time of this day or, where they leave it out, a later one.
     In ms since 1970."""
     naive = datetime.combine(day, wall)
-    # PEP 495: of a time that comes twice, fold 0 is the first. Of one that does not come, fold 0 counts by the offset
-    # before the gap and comes out behind it, fold 1 by the one after it and comes out in front of it.
-    first = _ms(naive.replace(tzinfo=zone, fold=0))
-    if _wall_at(first, zone) == naive:
-        return first
-    before, after = _ms(naive.replace(tzinfo=zone, fold=1)), first
+    # PEP 495: of a time that comes twice, fold 0 is the first. Of one that does not come, fold 0 counts by the smaller
+    # offset from before the gap and comes out behind it, fold 1 by the one after it and comes out in front of it.
+    after, before = (_ms(naive.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
     while after - before > 1:
         middle = (before + after) // 2
         if _wall_at(middle, zone) < naive:
@@ -186,7 +184,7 @@ def _wall_at(ms: int, zone: ZoneInfo) -> datetime:
 
 
 def _ms(moment: datetime) -> int:
-    return (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // _MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +214,31 @@ def prepare(window: Mapping[str, Any]) -> Window:
     return Window(window["windowId"], frozenset(definition.endpointIds), schedule)
 
 
+@dataclass(slots=True)
+class _Watched:
+    """A window, and whether it is active between two moments in ms."""
+
+    window: Window
+    active: bool = False
+    from_ms: int = 0
+    until_ms: float = 0.0
+
+    def look(self, now_ms: int) -> None:
+        """See that this moment is one of those."""
+        if self.from_ms <= now_ms < self.until_ms:
+            return
+        span = next(self.window.schedule.spans(now_ms), None)
+        self.active = span is not None and span.start_ms <= now_ms
+        self.from_ms = now_ms
+        if span is None:
+            self.until_ms = math.inf
+        elif not self.active:
+            self.until_ms = span.start_ms
+        else:
+            # The horizon moves: what has no end in sight is looked at again in a day.
+            self.until_ms = now_ms + 86_400_000 if span.end_ms is None else span.end_ms
+
+
 class Windows:
     """All windows, ready to be asked for one endpoint after the other.
 
@@ -223,7 +246,7 @@ class Windows:
     """
 
     def __init__(self, windows: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._windows = [prepare(window) for window in windows]
+        self._watched = [_Watched(prepare(window)) for window in windows]
         self._from_ms, self._until_ms = 0, 0.0
         self._all = False
         self._endpoint_ids: frozenset[str] = frozenset()
@@ -235,22 +258,13 @@ class Windows:
         return self._all or endpoint_id in self._endpoint_ids
 
     def _look(self, now_ms: int) -> None:
-        boundary: float = math.inf
-        active = []
-        for window in self._windows:
-            span = next(window.schedule.spans(now_ms), None)
-            if span is None:
-                continue
-            if span.start_ms <= now_ms:
-                active.append(window)
-                # The horizon moves: what has no end in sight is looked at again in a day.
-                end_ms = now_ms + 86_400_000 if span.end_ms is None else span.end_ms
-                boundary = min(boundary, end_ms)
-            else:
-                boundary = min(boundary, span.start_ms)
-        self._from_ms, self._until_ms = now_ms, boundary
-        self._all = any(not window.endpoint_ids for window in active)
-        self._endpoint_ids = frozenset().union(*[window.endpoint_ids for window in active])
+        for each in self._watched:
+            each.look(now_ms)
+        active = [each.window.endpoint_ids for each in self._watched if each.active]
+        self._from_ms = now_ms
+        self._until_ms = min((each.until_ms for each in self._watched), default=math.inf)
+        self._all = any(not endpoint_ids for endpoint_ids in active)
+        self._endpoint_ids = frozenset().union(*active)
 
 
 def is_forgotten(window: Mapping[str, Any], now_ms: int) -> bool:

@@ -5,7 +5,7 @@
 local DELIVERIES_MAX, DELIVERIES_DROPPED = 10000, 100
 
 local function delivery_webhook(id)
-  return string.match(id, '([^-]*)$')
+  return string.match(id, '^%d+%-%x+%-(.*)$')
 end
 
 local function delivery_remove(deliveries, bodies, ids)

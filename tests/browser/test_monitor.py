@@ -351,6 +351,7 @@ async def test_a_thousand_endpoints_are_there_at_once_and_only_what_is_seen_is_a
             break
     print(f"first screen after {[round(ms) for ms in paints]} ms")
     assert min(paints) < 1_000
+    await expect(kim.row(names[0]).locator(".uptime")).to_have_text("100%")
 
     frames: list[str] = []
     kim.page.on("websocket", lambda socket: socket.on("framereceived", lambda data: frames.append(str(data))))

@@ -13,7 +13,11 @@ _WEB = Path(__file__).parent.parent.parent / "c2c" / "web"
 # Every value that an entry may name, as something that can be found again.
 _READ = """async () => {
     const folder = document.querySelector('script[type=module]').src.replace('landing.js', 'i18n/');
-    const [en, ko] = await Promise.all(['en', 'ko'].map(async (name) => (await import(`${folder}${name}.js`)).default));
+    const read = async (file) => Object.entries((await import(`${folder}${file}.js`)).default);
+    const [en, ko] = await Promise.all(['en', 'ko'].map(async (name) => {
+      const parts = await Promise.all(['', 'monitor.', 'endpoint.', 'forms.'].map((part) => read(part + name)));
+      return Object.fromEntries(parts.flat());
+    }));
     const values = { n: 30, s: 31, a: '<a>', b: '<b>', name: '<name>', text: '<text>' };
     const written = (entry) => typeof entry === 'function' ? entry(values)
       : entry.replace(/\\{(\\w+)\\}/g, (whole, name) => values[name] ?? whole);
@@ -42,7 +46,7 @@ async def test_every_key_is_used_and_every_used_key_exists(start_node: StartNode
         for path in _WEB.rglob("*.js")
         if path.parent.name != "i18n" and path.parent.name != "sdk"
     )
-    built = ("light.", "status.", "error.")
+    built = ("light.", "status.", "error.", "monitor.reason.")
     unused = [key for key in english if f"'{key}'" not in source and not key.startswith(built)]
     assert unused == []
     used = re.findall(r"(?:\bt\(|\bh\([^)]*\bt: |tLabel: |tTitle: |tPlaceholder: )'([\w.]+)'", source)

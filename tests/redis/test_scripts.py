@@ -27,6 +27,8 @@ from c2c.monitoring.commits import edit_commit, result_commit
 from c2c.monitoring.endpoints import Definition, State, load_state
 from c2c.monitoring.judge import Circumstances, judge, resolve
 from c2c.monitoring.results import Result
+from c2c.monitoring.webhooks import Webhook, deliveries_for
+from c2c.notices import Outcome
 from c2c.pipeline import Pipeline, Reply
 from c2c.scripts import Argument, Script, load_scripts, lua_folder
 from c2c.settings import Settings
@@ -1010,6 +1012,22 @@ async def watch_in_a_cluster(store: Store) -> None:
         await store.monitors.delete(edit_commit(definition, stored.fence, State(), None, (), (), incident))
 
 
+async def notice_in_a_cluster(store: Store) -> None:
+    """Calls every script of maintenance windows and webhooks."""
+    notices = store.notices
+    times = {"start": "2026-01-02T00:00:00.000Z", "end": "2026-01-03T00:00:00.000Z"}
+    window = {"windowId": "w1", "title": "", "endpointIds": [], **times}
+    assert await notices.write_window(await notices.read(), "w1", window)
+    hook = Webhook("h1", "https://example.org/", "s", ("checker:suspect",), "2026-01-01T00:00:00.000Z", "kim")
+    await notices.add_webhook(hook)
+    await notices.tell("checker:suspect", {}, deliveries_for([hook], {"t": "checker:suspect"}, NOW_MS))
+    (claimed,) = (await notices.claim(1_000, 8, 2, ())).deliveries
+    assert await notices.settle(claimed, Outcome(503, "answered 503"), 1_000)
+    assert [report.pending for report in (await notices.webhooks())[1]] == [1]
+    await notices.disable_webhook(hook)
+    await notices.delete_webhook("h1")
+
+
 async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: int) -> None:
     settings = Settings(redis_url=f"redis://127.0.0.1:{cluster_port}", redis_cluster_keys=True)
     pipeline = Recorder(settings, Metrics())
@@ -1050,6 +1068,7 @@ async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: i
         assert await lineups.mark(edit, "c1", 1, b"{}", b"{}") == b""
         assert (await lineups.read(room_id)).editing == [b"{}"]
     await watch_in_a_cluster(store)
+    await notice_in_a_cluster(store)
     touched = store.users.touch([(KIM, "r"), (LEE, "방:1")])
     assert [await reply for reply in touched] == [["away"], ["away"]], "users share no slot, nor then a call"
     assert await store.users.session("홍") == LEE

@@ -178,6 +178,12 @@ def said(result: Result) -> tuple[str | None, str]:
 # Certificates
 
 
+_MAY_SIGN = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Authority:
     """Somebody who signs certificates, in a folder of the test's."""
@@ -192,6 +198,8 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
         builder = _certificate(name, name, key, (_now(-1), _now(30)))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(_MAY_SIGN, critical=True)
         return cls(folder, key, builder.sign(key, hashes.SHA256()))
 
     def trusted(self) -> ssl.SSLContext:
@@ -199,15 +207,19 @@ class Authority:
         return ssl.create_default_context(cadata=self.certificate.public_bytes(Encoding.PEM).decode())
 
     def server(
-        self, *hosts: str, days: tuple[float, float] = (-1, 10), self_signed: bool = False
+        self, *hosts: str, days: tuple[float, float] = (-1, 10), self_signed: bool = False, strict: bool = True
     ) -> tuple[ssl.SSLContext, x509.Certificate]:
-        """A server's context and certificate, for names and addresses. `days`: valid from and to, from now."""
+        """A server's context and certificate, for names and addresses. `days`: valid from and to, from now. `strict`:
+        with all that RFC 5280 asks for, and not only with what browsers do."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's server")])
         builder = _certificate(
             name, name if self_signed else self.certificate.subject, key, (_now(days[0]), _now(days[1]))
         )
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), False)
+        if strict:
+            issuer = (key if self_signed else self.key).public_key()
+            builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
         certificate = builder.sign(key if self_signed else self.key, hashes.SHA256())
         path = self.folder / "server.pem"
         path.write_bytes(
@@ -377,6 +389,15 @@ async def test_the_status_decides(status: int, expected: tuple[tuple[int, int], 
     assert result.status_code == status
     assert result.response_ms is not None
     assert said(result) == ("status" if error else None, error)
+
+
+async def test_words_are_never_longer_than_200_characters() -> None:
+    many = tuple((code, code + 1) for code in range(300, 599, 10))
+    async with site(OK) as server:
+        result = await check(f"http://127.0.0.1:{server.port}/", expected=many)
+    assert result.error.startswith("answered 200, expected 300–301, 310–311, ")
+    assert result.error.endswith("…")
+    assert len(result.error) == 200
 
 
 def page(body: bytes, *headers: str) -> bytes:
@@ -691,6 +712,14 @@ async def test_the_next_address_is_tried_when_one_takes_no_connection() -> None:
     assert said(result) == ("refused", "connection refused")
 
 
+async def test_of_many_addresses_four_are_tried() -> None:
+    async with site(OK, host="127.0.1.4") as server:
+        for first, ok in ((1, True), (0, False)):
+            addresses = guard(site_test=[f"127.0.1.{number}" for number in range(first, 40)])
+            assert (await check(f"http://site.test:{server.port}/", by=addresses)).ok is ok
+            assert (await check(f"tcp://site.test:{server.port}", kind="tcp", by=addresses)).ok is ok
+
+
 @pytest.mark.parametrize("kind", ["http", "tcp"])
 async def test_an_address_that_is_silent_takes_its_share_of_the_time_only(kind: str) -> None:
     """Its queue of connections is full, so the kernel answers nothing."""
@@ -740,6 +769,24 @@ async def test_a_kind_asks_its_own_urls_only() -> None:
 
 def _open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("keyword", ["", "ok", "absent"])
+@pytest.mark.parametrize("status", [200, 302, 503])
+async def test_a_check_that_has_ended_has_no_connection_open(kind: Any, keyword: str, status: int) -> None:
+    """Not even while its probe lives on, and whatever the server has still to say."""
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 %d X\r\nLocation: /\r\nContent-Length: 99999\r\n\r\nok" % status + b"." * BODY_MAX)
+
+    async with site(answer) as server:
+        probe = Probe(guard(), TRUSTING_NOBODY)
+        before = _open_files()
+        await probe.run(Target(kind, f"{kind}://127.0.0.1:{server.port}", keyword=keyword, timeout_s=PATIENCE_S))
+        await eventually(lambda: server.connections == (4 if status == 302 and kind == "http" else 1))
+        await eventually(lambda: _open_files() <= before, PATIENCE_S)
+        await probe.aclose()
 
 
 async def test_a_check_that_is_cancelled_ends_and_leaves_nothing_open() -> None:
@@ -880,7 +927,7 @@ async def test_a_certificate_must_be_for_the_name_whatever_the_address(
 async def test_who_is_trusted_without_being_told_is_whom_the_machine_trusts(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tls, _ = authority.server("site.test")
+    tls, _ = authority.server("site.test", strict=False)
     async with site(OK, tls=tls) as server:
         target = Target("http", f"https://site.test:{server.port}/", timeout_s=PATIENCE_S)
         probe = Probe(guard())

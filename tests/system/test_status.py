@@ -328,7 +328,6 @@ async def test_a_thousand_visitors_cost_redis_a_few_reads(
         assert {answer.status_code for answer in answers} == {200}
     took_s = time.monotonic() - began
     assert calls_of(redis_server, "incidents_read") <= 2 + took_s / 3
-    assert took_s < 20
 
 
 async def test_answers_can_be_kept_asked_for_again_and_packed(http: httpx.AsyncClient) -> None:

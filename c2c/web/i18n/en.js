@@ -227,7 +227,7 @@ export default {
 
   'status.page.title': 'Service status',
   'status.page.loading': 'Looking how everything does…',
-  'status.page.failed': 'This could not be read. It is tried again every half minute.',
+  'status.page.failed': 'This could not be read. It is tried again every 30 seconds.',
   'status.page.stale': 'What is new could not be read. This is how it was.',
   'status.page.updated': 'Updated {a}',
   'status.page.allUp': 'Everything is up',
