@@ -652,7 +652,7 @@ async def test_two_thousand_people_paint_at_once_and_hundred_changes_a_second_st
             return await watched_frames(kim.page)
 
         best = await best_of_three(a_hundred_changes_a_second, by=lambda frames: frames.rate, enough=58)
-        assert best.rate >= 45, "it reaches 60; programs beside it take their share"
+        assert best.rate >= 55
         assert best.elements < 1_200
         await _all_are(kim, sockets, "busy")
 
