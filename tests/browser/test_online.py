@@ -368,7 +368,7 @@ async def _idle_is_told(person: Person) -> bool:
     told: bool = await person.page.evaluate(
         """async () => {
           const page = document.querySelector('script[type=module]').src;
-          return (await import(new URL('../shell/presence.js', page))).own.told === true;
+          return (await import(new URL('../shell/status.js', page))).own.told === true;
         }"""
     )
     return told

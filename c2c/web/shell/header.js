@@ -7,7 +7,8 @@ import { C2C } from '../c2c.js';
 import { LANGUAGES, language, onLanguage, setLanguage, t } from '../i18n/index.js';
 import { avatar, h, icon, logo } from './dom.js';
 import { forgetToken, identity, onIdentity, signIn, signOut } from './identity.js';
-import { own, presence, startPresence, StatusSwitch } from './presence.js';
+import { presence, startPresence } from './presence.js';
+import { own, StatusSwitch } from './status.js';
 
 /** @typedef {import('./dom.js').Key} Key */
 
