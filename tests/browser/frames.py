@@ -10,7 +10,7 @@ from playwright.async_api import Page
 
 from tests.support import eventually
 
-_TURNS = 3
+_TURNS = 5
 
 # A task behind the frame that drew it: then it has been painted.
 _FIRST_PAINT = """
@@ -78,7 +78,7 @@ async def watched_frames(page: Page) -> Frames:
     return frames
 
 
-async def best_of_three(
+async def best_of_five(
     measure: Callable[[int], Awaitable[Frames]], by: Callable[[Frames], float], enough: float
 ) -> Frames:
     """What the page can do, and not what else this machine was doing. `enough`: no further turn is needed."""

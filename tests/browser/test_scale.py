@@ -15,7 +15,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import Visit
 from tests.browser.frames import (
     Frames,
-    best_of_three,
+    best_of_five,
     first_paint_ms,
     noting_first_paint,
     watch_frames,
@@ -80,6 +80,7 @@ async def _scroll(person: Person, distance: int) -> Frames:
     return await watched_frames(person.page)
 
 
+@pytest.mark.timeout(240)
 async def test_ten_thousand_messages_paint_at_once_and_scroll_smoothly(start_node: StartNode, visit: Visit) -> None:
     node = start_node()
     node.open_room(_ROOM, "lee")
@@ -98,7 +99,7 @@ async def test_ten_thousand_messages_paint_at_once_and_scroll_smoothly(start_nod
 
 
 async def _best_scroll(person: Person, distance: int) -> Frames:
-    return await best_of_three(lambda _: _scroll(person, distance), by=lambda frames: frames.rate, enough=58)
+    return await best_of_five(lambda _: _scroll(person, distance), by=lambda frames: frames.rate, enough=58)
 
 
 async def test_a_burst_of_events_is_one_frame_each_and_the_newest_is_seen(start_node: StartNode, visit: Visit) -> None:
