@@ -21,8 +21,10 @@ from rich.table import Table
 
 from c2c.errors import C2CError, RoomNotFound
 from c2c.keys import Keys
+from c2c.lineups import COLUMNS
 from c2c.metrics import Metrics
 from c2c.pipeline import Pipeline
+from c2c.rooms.lineup import Lineup
 from c2c.rooms.presence import HOME, Presence
 from c2c.settings import Settings
 from c2c.store import RoomInfo, Store
@@ -201,14 +203,16 @@ def _leases_key(keys: Keys, info: RoomInfo) -> str:
 
 def _room_keys(keys: Keys, info: RoomInfo) -> list[str]:
     room_id = info.room_id
-    common = [make(room_id) for make in (keys.room, keys.members)]
-    common += [_leases_key(keys, info), keys.connections(room_id), keys.log(room_id)]
-    if info.kind != Presence.name:
-        return [*common, keys.messages(room_id)]
-    by_status = [keys.with_status(room_id, status) for status in VISIBLE]
-    makers = [keys.profiles, keys.places, keys.seen, keys.changed, keys.hours, keys.days]
-    makers += [keys.chosen, keys.idle, keys.idlers]
-    return [*common, *by_status, *[make(room_id) for make in makers]]
+    common = [keys.room(room_id), keys.members(room_id), _leases_key(keys, info)]
+    common += [keys.connections(room_id), keys.log(room_id)]
+    if info.kind == Presence.name:
+        by_status = [keys.with_status(room_id, status) for status in VISIBLE]
+        makers = [keys.profiles, keys.places, keys.seen, keys.changed, keys.hours, keys.days]
+        makers += [keys.chosen, keys.idle, keys.idlers]
+        return [*common, *by_status, *[make(room_id) for make in makers]]
+    if info.kind == Lineup.name:
+        return [*common, *[keys.lineup(room_id, column) for column in (*COLUMNS, "editing")]]
+    return [*common, keys.messages(room_id)]
 
 
 # ---- showing -------------------------------------------------------------------------------------------------------

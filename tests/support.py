@@ -198,7 +198,7 @@ class NodeProcess:
                 raise
         return self
 
-    def wait_until(self, *, ready: bool, within_s: float = 15.0) -> None:
+    def wait_until(self, *, ready: bool, within_s: float = 30.0) -> None:
         deadline_s = time.monotonic() + within_s
         while time.monotonic() < deadline_s:
             with contextlib.suppress(OSError):
@@ -409,7 +409,11 @@ class Proxy:
         if self.refusing:
             writer.close()
             return
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:  # nobody is there
+            writer.close()
+            return
         pumps = [
             asyncio.create_task(self._pump(reader, up_writer, lambda chunk: False)),
             asyncio.create_task(self._pump(up_reader, writer, lambda chunk: self.swallow_replies(chunk))),

@@ -181,10 +181,10 @@ class Bench:
         what = f"{many.users:,} signed in on two nodes:"
         self._results.rows += [
             Row("presence", f"{what} CPU of a node per tick", many.node_ms, "ms", 25, ""),
-            Row("presence", f"{what} CPU of Redis per tick", many.redis_ms, "ms", 12, ""),
+            Row("presence", f"{what} CPU of Redis per tick", many.redis_ms, "ms", 10, ""),
             Row("presence", f"{what} a node, vs half of them", many.node_ms / few.node_ms, "x", 2.5, ""),
             Row("presence", f"{what} Redis, vs half of them", many.redis_ms / few.redis_ms, "x", 2.5, ""),
-            Row("presence", f"{what} Redis memory", many.user_bytes, "bytes per user", 1_500, ""),
+            Row("presence", f"{what} Redis memory", many.user_bytes, "bytes per user", 1_200, ""),
             Row("presence", f"{what} page of 500, vs half of them", many.page_ms / few.page_ms, "x", 1.5, ""),
             Row("presence", f"{what} summary, vs half of them", many.summary_ms / few.summary_ms, "x", 1.5, ""),
         ]

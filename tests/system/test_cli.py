@@ -26,6 +26,7 @@ import redis as redis_sync
 from c2c.client import Client, Stopped
 from c2c.embedded import find_running
 from c2c.inspection import redis_cli, without_password
+from c2c.lineups import COLUMNS
 from c2c.serving import worker_environment
 from c2c.settings import Settings
 from c2c.terminal import line_of, rest_url
@@ -518,6 +519,29 @@ async def test_inspect_shows_who_is_signed_in_and_the_keys_of_their_room(
     listed_keys = re.findall(r"^(room:online\S*)\tnever$", text, re.MULTILINE)
     assert set(redis_server.client.scan_iter("room:online*")) - set(listed_keys) <= {"room:online:changed"}
     assert "room:online:leases" not in text
+
+
+async def test_inspect_shows_all_keys_of_a_line_up(
+    environment: dict[str, str], start_node: StartNode, redis_server: RedisServer
+) -> None:
+    node = start_node()
+    environment["C2C_REDIS_URL"] = redis_server.url
+    status, answer = node.request("PUT", "/api/rooms/retreat-spring/lineups", {"rows": [{"lineupId": 1, "name": "a"}]})
+    assert status == 200, answer
+    async with Client(node.ws_url, token="kim") as kim:
+        room = await kim.join("retreat-spring")
+        await room.send("update-gbs-number", lineupId=1, gbsNumber=7)
+        await room.send("create-lineup-memo", lineupId=1, memo="vegetarian")
+        await room.send("user-editing", lineupId=1, field="gbsNumber", editing=True)
+        shown = await asyncio.to_thread(run, environment, "inspect", "retreat-spring")
+        there = set(redis_server.client.scan_iter("room:retreat-spring*"))
+    assert shown.returncode == 0
+    assert "kind\tlineup" in shown.stdout
+    expiries = dict(re.findall(r"^(room:retreat-spring\S*)\t(never|[\d.]+ s)$", shown.stdout, re.MULTILINE))
+    of_commands = {key for key in there if key.split(":")[2:3] in (["dedupe"], ["undo"])}
+    assert expiries.keys() == there - of_commands
+    assert {f"room:retreat-spring:{column}" for column in COLUMNS} <= expiries.keys()
+    assert expiries["room:retreat-spring:numbers"] == "never"
 
 
 def test_the_redis_of_a_running_c2c_is_found_by_its_folder(environment: dict[str, str], tmp_path: Path) -> None:

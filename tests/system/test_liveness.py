@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from statistics import median
 
 from tests.conftest import StartNode
 from tests.support import RedisServer, Talker, contiguous, eventually, talk
@@ -178,25 +179,30 @@ async def test_a_client_that_never_reads_is_closed_with_4420_and_slows_nobody(st
     async with talk(node.ws_url) as sender, talk(node.ws_url) as reader:
         await sender.join("r", "sender")
         await reader.join("r", "reader")
-        async with _NeverReads(node.ws_url) as sleeper:
-            await sleeper.join("r", "sleeper")
-            with_sleeper_ms = [await _p99_ms(sender, reader, f"with {n} ") for n in range(10)]
-            await eventually(lambda: node.metric("c2c_slow_consumers_total") == 1)
-            assert await sleeper.close_code() == 4420
-        without_ms = [await _p99_ms(sender, reader, f"without {n} ") for n in range(10)]
-        # The best of the windows: whatever else the machine does at a time spoils some of them, a slow reader all.
-        assert min(with_sleeper_ms) - min(without_ms) < 10, (with_sleeper_ms, without_ms)
+        # Up to three rounds: whatever else the machine does at a time spoils one of them, a slow reader all.
+        slower_ms: list[float] = []
+        while len(slower_ms) < 3 and min(slower_ms, default=10) >= 10:
+            async with _NeverReads(node.ws_url) as sleeper:
+                await sleeper.join("r", "sleeper")
+                with_sleeper_ms = []
+                while node.metric("c2c_slow_consumers_total") == len(slower_ms):
+                    with_sleeper_ms.append(await _p99_ms(sender, reader))
+                assert await sleeper.close_code() == 4420
+            without_ms = [await _p99_ms(sender, reader) for _ in range(5)]
+            # At first all goes into the kernel's buffers. The node itself holds 1 MiB back: that is the last windows.
+            slower_ms.append(median(with_sleeper_ms[-5:]) - median(without_ms))
+        assert min(slower_ms) < 10, slower_ms
         assert contiguous(reader.seqs)
 
 
-async def _p99_ms(sender: Talker, reader: Talker, prefix: str, text: str = "x" * 3900, count: int = 250) -> float:
+async def _p99_ms(sender: Talker, reader: Talker, text: str = "x" * 3900, count: int = 50) -> float:
     """How long a message takes from one client to another, 99th percentile of a window."""
     times_ms = []
-    for n in range(count):
+    for _ in range(count):
         started_s = time.perf_counter()
         before = len(reader.frames)
-        await sender.send({"t": "msg", "roomId": "r", "id": f"{prefix}{n}", "text": text})
-        while len(reader.frames) == before:
+        await sender.send({"t": "msg", "roomId": "r", "id": f"m{before}", "text": text})
+        while all(frame.get("by") != f"m{before}" for frame in reader.frames[before:]):
             await asyncio.sleep(0)
         times_ms.append((time.perf_counter() - started_s) * 1000)
     return sorted(times_ms)[int(len(times_ms) * 0.99)]

@@ -67,7 +67,12 @@ def test_every_setting_has_a_row_with_its_default_and_unit(name: str) -> None:
 
 
 def test_no_setting_is_told_that_does_not_exist() -> None:
-    known = {f"C2C_{name.upper()}" for name in Settings.model_fields} | {"C2C_WORKERS", "C2C_URL", "C2C_TOKEN", "C2C_CHAOS_S"}
+    known = {f"C2C_{name.upper()}" for name in Settings.model_fields} | {
+        "C2C_WORKERS",
+        "C2C_URL",
+        "C2C_TOKEN",
+        "C2C_CHAOS_S",
+    }
     for path in PAGES:
         told = set(re.findall(r"\bC2C_[A-Z0-9]+(?:_[A-Z0-9]+)*\b(?!_)", path.read_text(encoding="utf-8")))
         assert told - known - {"C2C_JWT"} == set(), path

@@ -5,9 +5,10 @@
 
 import { onLanguage, t } from '../i18n/index.js';
 import { avatar, h } from '../shell/dom.js';
-import { own, presence, statusOf } from '../shell/presence.js';
+import { presence } from '../shell/presence.js';
+import { own, statusOf } from '../shell/status.js';
 
-/** @typedef {import('../shell/presence.js').Status} Status */
+/** @typedef {import('../shell/status.js').Status} Status */
 
 const ORDER = /** @type {const} */ (['online', 'busy', 'away', 'offline']);
 const SHOWN = 200;

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** @typedef {import('../shell/presence.js').Status} Status */
+/** @typedef {import('../shell/status.js').Status} Status */
 /**
  * `seenAt`: ms since 1970, 0: never. `roomId`: empty: in none. `sought`: what a search looks into.
  * @typedef {{userId: string, username: string, status: Status, seenAt: number, roomId: string, connections: number,

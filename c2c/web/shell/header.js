@@ -8,7 +8,8 @@ import { language, onLanguage, t } from '../i18n/index.js';
 import { avatar, h, icon, logo } from './dom.js';
 import { forgetToken, identity, onIdentity, signIn, signOut } from './identity.js';
 import { languageSwitch } from './languages.js';
-import { own, presence, startPresence, StatusSwitch } from './presence.js';
+import { presence, startPresence } from './presence.js';
+import { own, StatusSwitch } from './status.js';
 
 /** @typedef {import('./dom.js').Key} Key */
 
