@@ -118,7 +118,7 @@ async def test_each_slot_has_one_result_and_incidents_open_and_end_once_while_no
     assert gaps <= INTERVAL_S + LATE_MAX_S
     assert deaths >= CHAOS_S / 12
     print(
-        f"{CHAOS_S:.0f} s, {deaths} deaths: {count} results of {ENDPOINTS} endpoints, the latest {late:.2f} s behind its "
+        f"{CHAOS_S:.0f} s, {deaths} deaths: {count} results, {ENDPOINTS} endpoints, latest {late:.2f} s behind its "
         f"slot, longest gap {gaps:.2f} s, {len(broken)} incidents, {refused:.0f} results refused"
     )
 
