@@ -20,11 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from c2c.errors import C2CError, RoomNotFound
-from c2c.keys import Keys
+from c2c.keys import ENDPOINT_COLUMNS, ENDPOINT_PREFIX, MONITOR, MONITOR_COLUMNS, Keys
 from c2c.lineups import COLUMNS
 from c2c.metrics import Metrics
 from c2c.pipeline import Pipeline
 from c2c.rooms.lineup import Lineup
+from c2c.rooms.monitor import Monitor
 from c2c.rooms.presence import HOME, Presence
 from c2c.settings import Settings
 from c2c.store import RoomInfo, Store
@@ -212,6 +213,11 @@ def _room_keys(keys: Keys, info: RoomInfo) -> list[str]:
         return [*common, *by_status, *[make(room_id) for make in makers]]
     if info.kind == Lineup.name:
         return [*common, *[keys.lineup(room_id, column) for column in (*COLUMNS, "editing")]]
+    if room_id == MONITOR:
+        return [*common, *[keys.monitor(column) for column in MONITOR_COLUMNS]]
+    if info.kind == Monitor.name:
+        endpoint_id = room_id.removeprefix(ENDPOINT_PREFIX)
+        return [*common, *[keys.endpoint(endpoint_id, column) for column in ENDPOINT_COLUMNS]]
     return [*common, keys.messages(room_id)]
 
 

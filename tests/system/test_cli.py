@@ -521,6 +521,23 @@ async def test_inspect_shows_who_is_signed_in_and_the_keys_of_their_room(
     assert "room:online:leases" not in text
 
 
+async def test_inspect_shows_all_keys_of_monitoring(
+    environment: dict[str, str], start_node: StartNode, redis_server: RedisServer
+) -> None:
+    node = start_node()
+    environment["C2C_REDIS_URL"] = redis_server.url
+    await eventually(lambda: redis_server.client.exists("room:endpoint:c2c-redis:results"), 15, "it was checked")
+    for room_id, pattern in (
+        ("all-endpoints", "room:all-endpoints*"),
+        ("endpoint:c2c-redis", "room:endpoint:c2c-redis*"),
+    ):
+        shown = await asyncio.to_thread(run, environment, "inspect", room_id)
+        assert shown.returncode == 0, shown.stderr
+        for key in redis_server.client.scan_iter(f"room:{room_id}*"):
+            assert key in shown.stdout.split(), key
+    assert "Traceback" not in node.log
+
+
 async def test_inspect_shows_all_keys_of_a_line_up(
     environment: dict[str, str], start_node: StartNode, redis_server: RedisServer
 ) -> None:
