@@ -37,7 +37,7 @@ class Claim:
     """A check to be run. `fence`: what its commit must name; `slot_ms`: when it was due; JSON as it was written."""
 
     endpoint_id: str
-    fence: int
+    fence: str
     slot_ms: int
     definition: bytes
     state: bytes
@@ -80,7 +80,7 @@ class StoredEndpoint:
 
     position: Position
     now_ms: int
-    fence: int
+    fence: str
     definition: bytes
     state: bytes
     due_ms: int | None
@@ -130,7 +130,7 @@ class Commit:
     """
 
     endpoint_id: str
-    fence: int | None
+    fence: str | None
     due_ms: int | None
     timeout_ms: int
     host: str
@@ -150,7 +150,7 @@ def endpoint_room(endpoint_id: str) -> str:
 
 
 def digest_of(token: str) -> str:
-    """By what a push token is found: who reads Redis can't push."""
+    """By what a push token is found; the token itself stands in the definition only."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -172,14 +172,22 @@ class Monitors:
         def read(reply: Any) -> Claims:
             require_room(reply)
             now_ms, revision, wait_ms, *checks = reply[1:]
-            claims = [Claim(id_.decode(), fence, slot, text, state) for id_, fence, slot, text, state in checks]
+            claims = [
+                Claim(id_.decode(), fence.decode(), slot, text, state) for id_, fence, slot, text, state in checks
+            ]
             return Claims(now_ms, revision, None if wait_ms < 0 else wait_ms, claims)
 
         columns = ("due", "claims", "fences", "targets", "endpoints", "states")
         return self._pipeline.script(
             self._scripts["checks_claim"],
             {"room": self._keys.room(MONITOR), **self._of_all(columns)},
-            {"clock": self._clock.now, "node": node_id, "limit": limit, "per_host": per_host},
+            {
+                "clock": self._clock.now,
+                "node": node_id,
+                "word": secrets.token_hex(6),
+                "limit": limit,
+                "per_host": per_host,
+            },
             read,
             hosts,
         )
@@ -274,7 +282,7 @@ class Monitors:
                 raise EndpointNotFound(endpointId=endpoint_id)
             epoch, seq, now_ms, fence, definition, state, due_ms, acknowledged, newest = reply[1:]
             return StoredEndpoint(
-                Position(epoch.decode(), seq), now_ms, int(fence), definition, state,
+                Position(epoch.decode(), seq), now_ms, fence.decode(), definition, state,
                 None if due_ms is None else int(float(due_ms)), acknowledged,
                 [stored_result(each) for each in newest[::-1]],
             )  # fmt: skip
@@ -384,7 +392,8 @@ class Monitors:
     # Nodes
 
     def report(self, node_id: str, report: bytes) -> Reply[tuple[int, dict[str, bytes]]]:
-        """Note how a node does, b'' = it stops. Returns the Redis clock and what all of them said. 1 round trip."""
+        """Note how a node does, b'' = it stops; without `node_id` only look. Returns the Redis clock and what all of
+        them said. 1 round trip."""
 
         def read(reply: Any) -> tuple[int, dict[str, bytes]]:
             return reply[1], _by_name(reply[2])

@@ -31,7 +31,7 @@
 --   id               endpoint id
 --   fence            the fence that must be in force, '' = the endpoint must be new
 --   limit            endpoints that there may be
---   epoch            of the endpoint's room should it be new
+--   epoch            random: of the endpoint's room should it be new, and part of the next fence
 --   retention        log entries of the endpoint's room, about
 --   due_ms           when the next check is due, '' = none is
 --   target           `<lease ms> <host>`
@@ -53,7 +53,7 @@
 --   …                for each event its head, its head in the endpoint's room and its tail; then for each delivery its
 --                    id and its body
 -- RETURNS
---   {'OK', epoch, seq, fence} | {'STALE'} | {'ROOM_NOT_FOUND'} | {'ENDPOINT_NOT_FOUND'} | {'FULL'}
+--   {'OK', epoch, seq} | {'STALE'} | {'ROOM_NOT_FOUND'} | {'ENDPOINT_NOT_FOUND'} | {'FULL'}
 -- EVENTS
 --   the events given, in both rooms
 --@include clock
@@ -90,11 +90,13 @@ end
 
 local now_ms = clock_ms(clock)
 if redis.call('EXISTS', k.own) == 0 then
-  redis.call('UNLINK', k.own_log) -- a leftover would contradict the new epoch
+  -- First what a full Redis refuses; then a leftover that would contradict the new epoch.
   redis.call('HSET', k.own, 'kind', 'monitor', 'creator', 'c2c', 'createdAt', string.format('%d', now_ms),
     'epoch', epoch, 'seq', 0, 'retention', retention, 'ttl', 0)
+  redis.call('UNLINK', k.own_log)
 end
-local next_fence = redis.call('HINCRBY', k.fences, id, 1)
+local former = redis.call('HGET', k.fences, id) or '0'
+redis.call('HSET', k.fences, id, string.format('%d-%s', string.match(former, '^%d+') + 1, epoch))
 redis.call('HDEL', k.claims, id)
 if due_ms == '' then
   redis.call('ZREM', k.due, id)
@@ -120,4 +122,4 @@ local told_epoch, seq = monitor_tell(k, channel, own_channel, now_ms, ARGV, FIRS
 for i = FIRST_EVENT + 3 * events, #ARGV, 2 do
   delivery_add(k.deliveries, k.delivery_bodies, ARGV[i], now_ms, ARGV[i + 1])
 end
-return {'OK', told_epoch, seq, next_fence}
+return {'OK', told_epoch, seq}

@@ -4,7 +4,7 @@
 --   nodes        HASH of `all-endpoints`
 -- ARGV
 --   clock        ms, '' = Redis TIME
---   node         node id
+--   node         node id, '' = whoever asks only looks
 --   report       JSON, '' = the node stops and is not missed
 --   kept_ms      ms after which a silent node is forgotten
 -- RETURNS
@@ -15,7 +15,9 @@ local nodes = KEYS[1]
 local clock, node, report, kept_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local now_ms = clock_ms(clock)
-if report == '' then
+if node == '' then
+  kept_ms = math.huge -- only looks
+elseif report == '' then
   redis.call('HDEL', nodes, node)
 else
   redis.call('HSET', nodes, node, string.format('%d', now_ms) .. ' ' .. report)

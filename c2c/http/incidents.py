@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,9 +17,10 @@ from c2c.monitoring.registry import figures
 from c2c.monitors import endpoint_room
 from c2c.rooms.monitor import incidents_json
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
 _LIMIT: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=1, le=200)])
-_BEFORE: Final[TypeAdapter[datetime]] = TypeAdapter(datetime)
+_BEFORE: Final[TypeAdapter[datetime]] = TypeAdapter(Annotated[AwareDatetime, Field(ge=_EPOCH)])
 _OPEN: Final[TypeAdapter[bool]] = TypeAdapter(bool)
 _FIGURES_MS: Final = 30 * 86_400_000
 _LOOKED_AT: Final = 500

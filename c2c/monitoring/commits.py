@@ -20,11 +20,11 @@ _NO_TIMEOUT_S: Final = 2.0
 
 def host_of(definition: Definition) -> str:
     """The host that is checked, as two checks at a time may go to one; '' = none."""
-    return (urlsplit(definition.url).hostname or "") if definition.url is not None else ""
+    return (urlsplit(definition.url).hostname or "").rstrip(".") if definition.url is not None else ""
 
 
 def result_commit(
-    definition: Definition, fence: int, judged: Judgement, slot_ms: int, deliveries: Sequence[tuple[str, bytes]]
+    definition: Definition, fence: str, judged: Judgement, slot_ms: int, deliveries: Sequence[tuple[str, bytes]]
 ) -> Commit:
     """What is written of a check."""
     state = judged.state
@@ -34,7 +34,7 @@ def result_commit(
 
 def edit_commit(
     definition: Definition,
-    fence: int | None,
+    fence: str | None,
     state: State,
     due_ms: int | None,
     events: Events,
@@ -47,7 +47,7 @@ def edit_commit(
 
 def _commit(
     definition: Definition,
-    fence: int | None,
+    fence: str | None,
     state: State,
     due_ms: int | None,
     incident: Incident | None,

@@ -26,7 +26,7 @@ from c2c.times import iso8601
 
 EndpointKind: TypeAlias = Literal["http", "tcp", "push", "builtin"]
 MASK: Final = "•••"
-_STATUS_CODE: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+_STATUS_CODE: Final = re.compile(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, section 5.6.2
 # What would make one request another, or say who asks in a way that the checker has to decide.
 _HEADERS_REFUSED: Final = frozenset(
@@ -51,6 +51,12 @@ def _read_expected(value: object) -> object:
     return ",".join(ranges)
 
 
+def _check_name(name: str) -> str:
+    if not name.isprintable():
+        raise PydanticCustomError("name", "holds characters that can't be seen")
+    return name
+
+
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     if len(headers) > _HEADERS_MAX:
         raise PydanticCustomError("headers", f"are {_HEADERS_MAX} at most")
@@ -62,7 +68,9 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_check_name)
+]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 Interval = Annotated[float, Field(ge=5, le=86_400)]
 Timeout = Annotated[float, Field(ge=0.5, le=120)]

@@ -90,7 +90,7 @@ def judge(definition: Definition, state: State, result: Result, seen: Circumstan
         after = _failed(definition, after, seen)
     if after.status != state.status:
         after = replace(after, since=seen.done_ms)
-    after, incident = _incident(definition, after, seen)
+    after, incident = _incident(definition, after, seen, failed=not result.ok and not ignored)
     after, warning = _certificate(definition, after, seen)
     events = [("check:completed", _completed(definition, result, outcome, seen))]
     if after.status != state.status:
@@ -109,7 +109,8 @@ def _outcome(definition: Definition, result: Result, ignored: bool) -> Status:
 
 
 def _is_slow(definition: Definition, result: Result) -> bool:
-    return result.response_ms is not None and result.response_ms > definition.degradedMs
+    """How long a job says that it took is no latency."""
+    return definition.kind != "push" and result.response_ms is not None and result.response_ms > definition.degradedMs
 
 
 def _answered(definition: Definition, state: State, result: Result) -> State:
@@ -143,12 +144,14 @@ def _failed(definition: Definition, state: State, seen: Circumstances) -> State:
     )
 
 
-def _incident(definition: Definition, state: State, seen: Circumstances) -> tuple[State, Incident | None]:
+def _incident(
+    definition: Definition, state: State, seen: Circumstances, *, failed: bool
+) -> tuple[State, Incident | None]:
     """Opens, reopens or resolves. An incident begins with the first of the failures that confirmed it."""
     last, is_open = state.incident, state.open_incident is not None
-    if state.status == "DOWN" and not is_open and not seen.maintenance and state.failures:
+    if failed and state.status == "DOWN" and not is_open and not seen.maintenance:
         started_at = state.failing_since or seen.done_ms
-        if last is None or last.resolved_at is None or started_at - last.resolved_at > REOPEN_MS:
+        if last is None or last.resolved_at is None or not 0 <= started_at - last.resolved_at <= REOPEN_MS:
             last = Incident(seen.incident_id, definition.endpointId, definition.name, started_at, 0, reopened=-1)
         incident = replace(
             last,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ class Registry:
             interval = given.get("interval", 60.0)
             given.setdefault("timeout", min(_TIMEOUT_S, interval * _TIMEOUT_SHARE))
             given.setdefault("degradedMs", round(given["timeout"] * 1000 * _DEGRADED_SHARE))
-        given.setdefault("name", given.get("url", "")[:100] or "push")
+        given.setdefault("name", _name_of(given.get("url")))
         identity = {"endpointId": _made_up_id(), "createdAt": now_ms, "createdBy": creator}
         return self._checked({**given, **identity}, admin=admin)
 
@@ -138,6 +139,8 @@ class Registry:
                 incident = resolve(state, now_ms)
                 events.append(resolved(incident))
             state = State(since=now_ms, incident=incident or state.incident)
+        elif definition.url != former.url:  # what was learnt of another address says nothing of this one
+            state = replace(state, certificate_expires_at=None, warned_days=None, slow=(), swift=0)
         told = {
             "endpointId": definition.endpointId,
             "name": definition.name,
@@ -145,10 +148,16 @@ class Registry:
             "endpoint": summary(definition, state),
         }
         events.append(("endpoint:updated", told))
-        wait_ms = definition.interval_ms + round(definition.grace * 1000) if definition.kind == "push" else 0
+        due_ms: int | None = now_ms
+        if definition.kind == "push":
+            unmoved = all(
+                getattr(definition, field) == getattr(former, field) for field in ("interval", "grace", "paused")
+            )
+            wait_ms = definition.interval_ms + round(definition.grace * 1000)
+            due_ms = stored.due_ms if unmoved else now_ms + wait_ms
         await self._rules.read()
         commit = edit_commit(
-            definition, stored.fence, state, now_ms + wait_ms, events, self._rules.deliveries(events, now_ms), incident
+            definition, stored.fence, state, due_ms, events, self._rules.deliveries(events, now_ms), incident
         )
         await self._monitors.commit(commit)
 
@@ -233,6 +242,13 @@ def _refuse_foreign(kind: str, given: Mapping[str, Any]) -> None:
 def _origin(url: str | None) -> str | None:
     """Scheme, host and port of an address, as it is written."""
     return None if url is None else "/".join(url.split("/", 3)[:3]).lower()
+
+
+def _name_of(url: str | None) -> str:
+    """A name for what has none: without a query, which may hold a secret."""
+    if url is None:
+        return "push"
+    return url.partition("://")[2].partition("?")[0].partition("#")[0].rstrip("/")[:100] or url[:100]
 
 
 def _made_up_id() -> str:

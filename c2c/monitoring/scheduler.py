@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from pydantic import ValidationError
+
 from c2c.errors import C2CError, Conflict, EndpointNotFound, RoomExists, RoomNotFound, ServiceUnavailable
 from c2c.keys import MONITOR
 from c2c.metrics import Metrics
@@ -122,10 +124,8 @@ class Scheduler:
         hosts = list(self._running.elements())
         claims = await self._store.monitors.claim(self._settings.node_id, free, PER_HOST_MAX, hosts)
         self._clock_offset_ms = claims.now_ms - time.monotonic() * 1000
-        try:
+        with contextlib.suppress(C2CError):  # then by the rules that are known: the checks are ours already
             await self._rules.refresh(claims.revision)
-        except ValueError:
-            log.exception("maintenance windows or webhooks can't be read")
         return claims
 
     def _now_ms(self) -> int:
@@ -133,11 +133,15 @@ class Scheduler:
         return round(time.monotonic() * 1000 + self._clock_offset_ms)
 
     def _begin(self, claim: Claim) -> None:
-        definition = Definition.model_validate_json(claim.definition)
+        try:
+            definition, state = Definition.model_validate_json(claim.definition), load_state(claim.state)
+        except ValidationError as wrong:  # of another version; what it says may hold secrets
+            log.error("endpoint %s can't be read: %d errors", claim.endpoint_id, wrong.error_count())
+            return
         host = host_of(definition)
         if host:
             self._running[host] += 1
-        task = asyncio.create_task(self._check(claim, definition), name=f"c2c-check-{claim.endpoint_id}")
+        task = asyncio.create_task(self._check(claim, definition, state), name=f"c2c-check-{claim.endpoint_id}")
         self._checks.add(task)
         self._metrics.checks_running.set(len(self._checks))
         task.add_done_callback(lambda done: self._ended(done, host))
@@ -152,9 +156,8 @@ class Scheduler:
 
     # Checking
 
-    async def _check(self, claim: Claim, definition: Definition) -> None:
+    async def _check(self, claim: Claim, definition: Definition, state: State) -> None:
         self._metrics.check_delay.observe(max(0, self._now_ms() - claim.slot_ms) / 1000)
-        state = load_state(claim.state)
         try:
             result = await self._look_at(definition)
             await self._note(definition, state, result)
@@ -184,12 +187,13 @@ class Scheduler:
                 "checked": self._suspicion.checked,
             }
             log.warning("checker suspect: %s (%s of %s hosts do not answer)", *list(fields.values())[1:])
-            await self._watch.report()
             deliveries = self._rules.deliveries([("checker:suspect", fields)], self._now_ms())
-            await self._store.notices.tell("checker:suspect", fields, deliveries)
+            with contextlib.suppress(C2CError):  # the result itself still counts
+                await self._watch.report()
+                await self._store.notices.tell("checker:suspect", fields, deliveries)
 
     async def _commit(
-        self, definition: Definition, state: State, fence: int, slot_ms: int, result: Result
+        self, definition: Definition, state: State, fence: str, slot_ms: int, result: Result
     ) -> Judgement:
         now_ms = self._now_ms()
         seen = Circumstances(
@@ -220,23 +224,27 @@ class Scheduler:
         async with self._out_of_turn:
             return await self._probe.run(definition.target)
 
-    async def check_now(self, endpoint_id: str) -> tuple[Result, Judgement]:
-        """Check an endpoint out of turn and record it. Raises EndpointNotFound, and Conflict while others are always
-        faster."""
+    async def check_now(self, endpoint_id: str) -> tuple[Result, Judgement | None]:
+        """Check an endpoint out of turn and record it, unless it is paused. Raises EndpointNotFound, and Conflict when
+        it was changed meanwhile."""
         stored = await self._store.monitors.read(endpoint_id)
         definition = Definition.model_validate_json(stored.definition)
         async with self._out_of_turn:
             result = await self._look_at(definition)
-        return result, await self.record(endpoint_id, result)
+        return result, await self.record(endpoint_id, result, version=definition.version)
 
-    async def record(self, endpoint_id: str, result: Result) -> Judgement:
-        """Record a result that was not asked for by the schedule: a push, or a check out of turn. Raises as
-        `check_now`."""
+    async def record(self, endpoint_id: str, result: Result, version: int | None = None) -> Judgement | None:
+        """Record a result that was not asked for by the schedule: a push, or a check out of turn. Of a paused endpoint
+        nothing is recorded. `version`: of the definition that was checked. Raises as `check_now`."""
         await self._rules.read()
         for _ in range(_ATTEMPTS):
             stored = await self._store.monitors.read(endpoint_id)
             self._clock_offset_ms = stored.now_ms - time.monotonic() * 1000
             definition = Definition.model_validate_json(stored.definition)
+            if version is not None and definition.version != version:
+                break
+            if definition.paused:
+                return None
             with contextlib.suppress(Conflict):
                 return await self._commit(definition, load_state(stored.state), stored.fence, stored.now_ms, result)
         raise Conflict(endpointId=endpoint_id)
@@ -247,16 +255,21 @@ class Scheduler:
         while True:
             with contextlib.suppress(C2CError):
                 await self._watch.report()
+                await self._add_built_in()  # whoever opened the room again may not have known them
             await asyncio.sleep(REPORT_S)
 
     async def _open(self) -> None:
         """Open the room of all endpoints, with those that are built in."""
         with contextlib.suppress(RoomExists):
             await self._store.open_room(MONITOR, Monitor.name, "c2c", Monitor.retention, creator_joins=False)
-        if not self._settings.monitor:
-            return
-        now_ms = (await self._store.monitors.overview()).now_ms
-        for definition in built_in(now_ms):
-            state = State(since=now_ms)
+        if self._settings.monitor:
+            await self._add_built_in()
+
+    async def _add_built_in(self) -> None:
+        """See that the built-in endpoints are there. 1 round trip."""
+        now_ms = self._now_ms() if self._clock_offset_ms else (await self._store.monitors.overview()).now_ms
+        state = State(since=now_ms)
+        commits = [edit_commit(definition, None, state, now_ms, ()) for definition in built_in(now_ms)]
+        for reply in [self._store.monitors.commit(commit) for commit in commits]:
             with contextlib.suppress(Conflict):
-                await self._store.monitors.commit(edit_commit(definition, None, state, now_ms, ()))
+                await reply

@@ -82,7 +82,7 @@ class SelfWatch:
     async def check(self, endpoint_id: str) -> Result:
         """Check one of the built-in endpoints. 1 round trip."""
         started_s = time.perf_counter()
-        now_ms, reports = await self._monitors.report(self._node_id, self._look().dump())
+        now_ms, reports = await self._monitors.report("", b"")
         took_ms = (time.perf_counter() - started_s) * 1000
         nodes = {name: _read(text, now_ms) for name, text in reports.items()}
         alive = {name: report for name, (silent_ms, report) in nodes.items() if silent_ms <= _SILENT_MS}
@@ -105,7 +105,7 @@ def suspects(reports: Mapping[str, bytes], now_ms: int) -> list[str]:
 def _read(text: bytes, now_ms: int) -> tuple[int, Any]:
     """For how long a node has been silent, ms, and its last report."""
     at_ms, _, report = text.partition(b" ")
-    return now_ms - int(at_ms), from_json(report)
+    return max(0, now_ms - int(at_ms)), from_json(report)
 
 
 def _nodes(silent: Mapping[str, int]) -> Result:

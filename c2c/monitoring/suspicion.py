@@ -3,6 +3,7 @@ checker is cut off than that everything has died. Pure."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +25,8 @@ class _Seen:
 
 
 class Suspicion:
-    """What one node saw of each host. `suspect`: more hosts are silent than have answered since the first of them fell
-    silent, three at least, of four that are known."""
+    """What one node saw of each host. `suspect`: since some moment more hosts have fallen silent than have answered,
+    three at least, of four that are known."""
 
     def __init__(self) -> None:
         self.suspect = False
@@ -36,7 +37,7 @@ class Suspicion:
     def note(self, host: str, result: Result, was_up: bool, now_s: float) -> bool:
         """A check has ended. `was_up`: the endpoint answered before: what was dead already says nothing about us.
 
-        Returns whether `suspect` has changed by it. O(hosts).
+        Returns whether `suspect` has changed by it. O(hosts · log hosts) while hosts are silent.
         """
         self._seen = {name: seen for name, seen in self._seen.items() if now_s - seen.at_s < KEPT_S}
         former = self._seen.get(host)
@@ -44,16 +45,20 @@ class Suspicion:
             self._seen[host] = _Seen(now_s, None)
         elif former is not None and former.silent_since_s is not None:
             self._seen[host] = _Seen(now_s, former.silent_since_s)
-        elif was_up:
+        elif was_up or former is not None:
             self._seen[host] = _Seen(now_s, now_s)
         return self._decide()
 
     def _decide(self) -> bool:
-        silent = [seen.silent_since_s for seen in self._seen.values() if seen.silent_since_s is not None]
-        began_s = min(silent, default=0.0)
-        answered = sum(seen.silent_since_s is None and seen.at_s >= began_s for seen in self._seen.values())
-        self.failing, self.checked = len(silent), len(silent) + (answered if silent else 0)
-        known = len(self._seen) >= HOSTS_MIN
-        suspect = known and self.failing >= FAILING_MIN and self.failing > answered
+        """For each moment at which a host fell silent: who has fallen silent since, and who has answered. What died
+        long ago must not make answers of long ago count."""
+        silent = sorted(seen.silent_since_s for seen in self._seen.values() if seen.silent_since_s is not None)
+        answers = sorted(seen.at_s for seen in self._seen.values() if seen.silent_since_s is None) if silent else []
+        self.failing, self.checked, suspect = 0, 0, False
+        for place, began_s in enumerate(silent):
+            failing, answered = len(silent) - place, len(answers) - bisect_left(answers, began_s)
+            if failing >= FAILING_MIN and failing > answered and len(self._seen) >= HOSTS_MIN:
+                self.failing, self.checked, suspect = failing, failing + answered, True
+                break
         changed, self.suspect = suspect != self.suspect, suspect
         return changed

@@ -31,6 +31,9 @@ end
 -- Writes an incident; closed ones are forgotten when there are too many.
 local function monitor_incident(k, id, started_ms, is_open, text)
   redis.call('HSET', k.incidents, id, text)
+  if is_open and redis.call('SISMEMBER', k.open, id) == 0 then
+    redis.call('HDEL', k.acknowledged, id) -- it is open again: who had taken it on was done with it
+  end
   redis.call('ZADD', k.incident_times, started_ms, id)
   redis.call('ZADD', k.own_incidents, started_ms, id)
   redis.call('ZREMRANGEBYRANK', k.own_incidents, 0, -OWN_INCIDENTS_KEPT - 1)

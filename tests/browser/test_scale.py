@@ -286,6 +286,18 @@ def test_a_page_with_all_that_it_may_load_later_stays_small(page: Path) -> None:
     _check_budget(_loaded_by(page, later=True), _LATER_BYTES, _LATER_MODULES)
 
 
+@pytest.mark.parametrize(("path", "page"), [("/monitor", "monitor"), ("/monitor/e1", "endpoint"), ("/", "index")])
+def test_a_page_names_all_its_modules_so_that_none_waits_for_another(
+    start_node: StartNode, path: str, page: str
+) -> None:
+    _, body = start_node().get(path)
+    named = re.findall(
+        r'<(?:script type="module" src|link rel="modulepreload" href)="/static/[^/]+/([^"]+)"', body.decode()
+    )
+    modules = [str(file.relative_to(_WEB)) for file in _loaded_by(_WEB / f"{page}.html") if file.suffix == ".js"]
+    assert sorted(named) == sorted(modules)
+
+
 def test_every_file_is_loaded_by_a_page() -> None:
     loaded = set[Path]().union(*(_loaded_by(page, later=True) for page in _PAGES))
     there = {path for path in _WEB.rglob("*") if path.suffix in (".js", ".css", ".html", ".svg")}

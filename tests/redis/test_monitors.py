@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from c2c.errors import BadValue, Conflict, EndpointNotFound, IncidentNotFound, RoomNotFound
+from c2c.errors import BadValue, Conflict, EndpointNotFound, IncidentNotFound, RoomNotFound, ServiceUnavailable
 from c2c.keys import MONITOR
 from c2c.monitoring.commits import edit_commit, result_commit
 from c2c.monitoring.endpoints import Definition, State, dump_incident, load_incident, load_state
@@ -18,6 +18,7 @@ from c2c.monitoring.results import Result
 from c2c.monitors import ENDPOINTS_MAX, LEASE_MARGIN_MS, Claim, Commit, IncidentWrite, Monitors, digest_of
 from c2c.rooms.monitor import Monitor
 from tests.redis.world import NOW_MS, World
+from tests.support import RedisServer
 
 UP, DOWN = (
     Result(ok=True, response_ms=20, status_code=200),
@@ -64,7 +65,7 @@ class Board:
 
     async def record(self, claim: Claim, result: Result = UP) -> None:
         definition, now_ms = Definition.model_validate_json(claim.definition), self.world.now_ms
-        incident_id = f"i{claim.fence}" + claim.endpoint_id.removeprefix("e1")
+        incident_id = f"i{claim.fence.partition('-')[0]}" + claim.endpoint_id.removeprefix("e1")
         seen = Circumstances(claim.slot_ms, now_ms, self.node_id, incident_id)
         judged = judge(definition, load_state(claim.state), result, seen)
         await self.monitors.commit(result_commit(definition, claim.fence, judged, claim.slot_ms, ()))
@@ -124,7 +125,7 @@ async def test_a_dead_nodes_check_is_claimed_again_under_its_slot_when_its_lease
     at(board, rival, 1)
     (found,) = await rival.claim()
     assert found.slot_ms == lost.slot_ms
-    assert found.fence > lost.fence
+    assert found.fence != lost.fence
 
 
 async def test_the_late_result_of_a_fenced_node_is_refused_and_leaves_nothing(board: Board, rival: Board) -> None:
@@ -282,12 +283,13 @@ async def test_incidents_are_forgotten_oldest_first_and_open_ones_never(board: B
     (claim,) = await board.claim()
     await board.record(claim, DOWN)
     oldest = load_incident((await board.monitors.incident("i2")).text)
-    stored, definition = await board.monitors.read("e1"), define()
+    definition = define()
     for number in range(2_050):
         started = NOW_MS + 1 + number
         closed = replace(oldest, incident_id=f"x{number}", started_at=started, resolved_at=started + 1)
         write = IncidentWrite(closed.incident_id, started, False, dump_incident(closed))
-        base: Commit = edit_commit(definition, stored.fence + number, State(), None, ())
+        fence = board.world.redis.hget(f"{ALL}:fences", "e1")
+        base: Commit = edit_commit(definition, fence, State(), None, ())
         await board.monitors.commit(replace(base, incident=write))
     assert board.world.redis.hlen(f"{ALL}:incidents") == board.world.redis.zcard(f"{ALL}:incident-times") == 2_000
     assert (await board.monitors.incident("i2")).text
@@ -339,3 +341,85 @@ async def test_the_next_slot_of_a_claimed_check_is_the_one_it_was_claimed_for(bo
     board.world.later(100)
     assert len(await board.claim()) == 1
     assert (await board.monitors.read("e1")).due_ms == NOW_MS + 100
+
+
+async def test_a_fence_that_an_older_copy_of_redis_gives_out_again_is_another_one(board: Board, rival: Board) -> None:
+    await board.add(define())
+    (late,) = await board.claim()
+    for column, value in (("fences", "1-0"), ("claims", "")):  # as it stood before the claim
+        board.world.redis.hset(f"{ALL}:{column}", "e1", value) if value else board.world.redis.delete(f"{ALL}:{column}")
+    board.world.redis.zadd(f"{ALL}:due", {"e1": NOW_MS})
+    (claim,) = await rival.claim()
+    assert claim.fence.partition("-")[0] == late.fence.partition("-")[0]
+    with pytest.raises(Conflict):
+        await board.record(late, DOWN)
+    await rival.record(claim, UP)
+
+
+async def test_when_the_clock_goes_back_what_is_due_goes_with_it(board: Board, rival: Board) -> None:
+    hours_ms = 3 * 3_600_000
+    await board.add(define("e1"), define("e2", url="http://b.example"), due_ms=4_000)
+    await board.claim()
+    at(board, rival, hours_ms)
+    for claim in await board.claim():
+        await board.record(claim)
+    at(board, rival, -hours_ms)
+    claimed = await rival.claim()
+    at(board, rival, 10_000)
+    claimed += await rival.claim()
+    assert {claim.endpoint_id for claim in claimed} == {"e1", "e2"}
+
+
+async def test_what_waits_for_a_busy_host_makes_nobody_ask_again_at_once(board: Board) -> None:
+    await board.add(*[define(f"s{number}", url="http://same.example/") for number in range(50)])
+    await board.add(define("z", url="http://other.example/"), due_ms=700)
+    claims = await board.monitors.claim("n1", 32, 2, ("same.example", "same.example"))
+    assert (claims.checks, claims.wait_ms) == ([], 700)
+    full = await board.monitors.claim("n1", 0, 2, ())
+    assert (full.checks, full.wait_ms) == ([], 700)
+
+
+async def test_what_needs_no_host_is_claimed_by_a_node_that_is_full(board: Board) -> None:
+    await board.add(define("job", kind="push", url=None), define("e1"))
+    assert [claim.endpoint_id for claim in await board.claim(limit=0)] == ["job"]
+
+
+async def test_an_entry_without_an_endpoint_holds_up_nobody(board: Board) -> None:
+    await board.add(define())
+    board.world.redis.zadd(f"{ALL}:due", {"ghost": 1})
+    assert [claim.endpoint_id for claim in await board.claim()] == ["e1"]
+    assert board.world.redis.zscore(f"{ALL}:due", "ghost") is None
+
+
+async def test_an_incident_that_opens_again_is_taken_on_anew(board: Board) -> None:
+    await board.add(define())
+    board.world.redis.hset(f"{ALL}:acknowledged", "i2", "{}")
+    for result in (DOWN, UP, DOWN):
+        (claim,) = await board.claim()
+        board.world.redis.hsetnx(f"{ALL}:acknowledged", "i2", "{}")
+        await board.record(claim, result)
+        board.world.later(10_000)
+    (incident,) = (await board.monitors.overview()).incidents
+    assert load_incident(incident.text).reopened == 1
+    assert incident.acknowledged is None
+
+
+async def test_a_full_redis_refuses_claims_commits_and_new_endpoints_whole(real_redis: RedisServer) -> None:
+    world = World(real_redis.port)
+    world.redis.flushall()
+    await world.pipeline.start()
+    await world.store.open_room(MONITOR, "monitor", "c2c", Monitor.retention, creator_joins=False)
+    board = Board(world, "n1")
+    await board.add(define())
+    (claim,) = await board.claim()
+    before = world.dump()
+    world.redis.config_set("maxmemory", "1mb")
+    try:
+        for call in (board.add(define("e2")), board.record(claim), board.claim()):
+            with pytest.raises(ServiceUnavailable):
+                await call
+    finally:
+        world.redis.config_set("maxmemory", "0")
+    assert world.dump() == before
+    await world.pipeline.aclose()
+    world.redis.close()

@@ -527,10 +527,7 @@ async def test_inspect_shows_all_keys_of_monitoring(
     node = start_node()
     environment["C2C_REDIS_URL"] = redis_server.url
     await eventually(lambda: redis_server.client.exists("room:endpoint:c2c-redis:results"), 15, "it was checked")
-    for room_id, pattern in (
-        ("all-endpoints", "room:all-endpoints*"),
-        ("endpoint:c2c-redis", "room:endpoint:c2c-redis*"),
-    ):
+    for room_id in ("all-endpoints", "endpoint:c2c-redis"):
         shown = await asyncio.to_thread(run, environment, "inspect", room_id)
         assert shown.returncode == 0, shown.stderr
         for key in redis_server.client.scan_iter(f"room:{room_id}*"):

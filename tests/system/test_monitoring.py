@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import jwt
 import pytest
 
 from tests.conftest import StartNode
@@ -443,3 +444,122 @@ async def test_at_the_defaults_an_outage_becomes_an_incident_within_the_computed
             took_s = time.monotonic() - silent_at
     assert 105 <= took_s <= 110 + 3
     print(f"worst time from failure to incident at the defaults: {took_s:.1f} s, computed 110 s")
+
+
+async def test_a_definition_that_cannot_be_read_holds_up_nobody(
+    start_node: StartNode, redis_server: RedisServer, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    broken = create(node, name="old", url=target.url("/old"), **QUICK)["endpointId"]
+    await until_status(node, broken, "UP")
+    redis, column = redis_server.client, "room:all-endpoints:endpoints"
+    redis.hset(column, broken, redis.hget(column, broken).replace('"timeout":1', '"timeout":1000'))
+    redis.zadd("room:all-endpoints:due", {broken: 1})
+    await eventually(lambda: "can't be read" in node.log, 10, "it is said")
+    fine = create(node, name="new", url=target.url("/new"), **QUICK)["endpointId"]
+    await until_status(node, fine, "UP")
+
+
+async def test_a_paused_endpoint_records_nothing_however_it_is_asked(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL)
+    job = create(node, name="job", kind="push", interval=60)
+    page = create(node, name="page", url=target.url(), **QUICK)
+    for each in (job, page):
+        node.request("PATCH", f"/api/endpoints/{each['endpointId']}", {"paused": True})
+    assert node.request("POST", job["pushPath"] + "?status=down")[1]["data"] == {"status": "UNKNOWN"}
+    status, answer = node.request("POST", f"/api/endpoints/{page['endpointId']}/check", {})
+    assert (status, answer["data"]["status"]) == (200, "UP"), "whoever asks is told"
+    for each in (job, page):
+        assert endpoint_of(node, each["endpointId"])["status"] == "UNKNOWN"
+    assert node.get("/api/incidents")[1]["data"]["incidents"] == []
+
+
+async def test_built_in_endpoints_come_back_whoever_opened_the_room_again(
+    start_node: StartNode, redis_server: RedisServer
+) -> None:
+    node = start_node()
+    await until_status(node, "c2c-redis", "UP")
+    async with talk(node.ws_url) as kim:
+        await kim.join("all-endpoints", "kim")
+        redis_server.client.delete(
+            *redis_server.client.keys("room:all-endpoints*"), *redis_server.client.keys("room:endpoint*")
+        )
+        redis_server.client.hset(
+            "room:all-endpoints", mapping={"kind": "monitor", "epoch": "e", "seq": 0, "retention": 100, "ttl": 0}
+        )
+        await until_there(node, "c2c-redis")
+
+
+async def until_there(node: NodeProcess, endpoint_id: str) -> None:
+    await eventually(lambda: node.get(f"/api/endpoints/{endpoint_id}")[0] == 200, 15, f"{endpoint_id} is there")
+
+
+async def test_renaming_a_late_job_gives_it_no_more_time(start_node: StartNode) -> None:
+    node = start_node()
+    job = create(node, name="job", kind="push", interval=3600)
+    path = f"/api/endpoints/{job['endpointId']}"
+    assert node.request("PATCH", path, {"name": "nightly"})[1]["data"]["nextCheckAt"] == job["nextCheckAt"]
+    assert node.request("PATCH", path, {"interval": 60})[1]["data"]["nextCheckAt"] < job["nextCheckAt"]
+
+
+async def test_another_address_forgets_the_certificate_of_the_last(
+    start_node: StartNode, redis_server: RedisServer, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    endpoint_id = create(node, name="page", url=target.url(), interval=3600)["endpointId"]
+    await until_status(node, endpoint_id, "UP")
+    redis, column = redis_server.client, "room:all-endpoints:states"
+    state = json.loads(redis.hget(column, endpoint_id))
+    redis.hset(column, endpoint_id, json.dumps({**state, "certificate_expires_at": 1_800_000_000_000}))
+    assert endpoint_of(node, endpoint_id)["certificateExpiresAt"] is not None
+    node.request("PATCH", f"/api/endpoints/{endpoint_id}", {"url": target.url("/other")})
+    assert endpoint_of(node, endpoint_id)["certificateExpiresAt"] is None
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "2026-01-01T00:00:00", "x"])
+async def test_moments_without_a_zone_or_of_another_age_are_bad_values(start_node: StartNode, before: str) -> None:
+    assert refused(start_node(), "GET", f"/api/incidents?before={before}")[:2] == (422, "BAD_VALUE")
+
+
+async def test_a_name_that_was_not_given_holds_no_query(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL)
+    created = create(node, url=target.url("/health?token=s3cret"))
+    assert created["name"] == f"127.0.0.1:{target.port}/health"
+    for name in ("a\u0000b", "a\nb", "a\u2028b", "\u202egpj"):
+        assert refused(node, "POST", "/api/endpoints", {"name": name, "url": target.url()})[2]["field"] == "name"
+
+
+SECRET = "s" * 40
+
+
+async def test_who_may_what(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL, auth="jwt", jwt_secret=SECRET)
+
+    def bearer(user: str, **claims: Any) -> dict[str, str]:
+        token = jwt.encode({"sub": user, "exp": int(time.time()) + 600, **claims}, SECRET, algorithm="HS256")
+        return {"Authorization": f"Bearer {token}"}
+
+    admin, kim, viewer = bearer("root", role="admin"), bearer("kim"), bearer("eve", role="viewer")
+    limited, stranger = bearer("lee", rooms=["all-endpoints"]), bearer("max", rooms=["tea"])
+    post = {"name": "x", "url": target.url(), "method": "POST", **QUICK}
+    assert node.request("POST", "/api/endpoints", post)[0] == 401
+    assert node.request("POST", "/api/endpoints", post, kim)[0] == 403
+    status, answer = node.request("POST", "/api/endpoints", post, admin)
+    assert status == 201
+    path = f"/api/endpoints/{answer['data']['endpointId']}"
+    assert node.request("POST", path + "/check", {}, kim)[0] == 403
+    assert node.request("POST", path + "/check", {}, admin)[0] == 200
+    assert node.request("PATCH", path, {"name": "y"}, kim)[0] == 403
+    for method, body in (("PATCH", {"name": "y"}), ("DELETE", None)):
+        assert node.request(method, path, body, viewer)[0] == 403
+        assert node.request(method, path, body, stranger)[0] == 404
+    assert node.request("GET", path, None, viewer)[0] == 200
+    assert node.request("GET", path, None, limited)[0] == 200
+    assert node.request("GET", "/api/endpoints", None, stranger)[0] == 404
+    assert node.request("GET", "/api/incidents", None, stranger)[0] == 404
+    job = node.request("POST", "/api/endpoints", {"name": "job", "kind": "push"}, kim)[1]["data"]
+    assert "pushPath" in job
+    assert "pushPath" not in node.request("GET", f"/api/endpoints/{job['endpointId']}", None, viewer)[1]["data"]
+    assert node.request("PATCH", "/api/endpoints/c2c-redis", {"name": "mine"}, admin)[0] == 403
+    assert node.request("DELETE", "/api/endpoints/c2c-redis", None, admin)[0] == 403
+    assert node.request("PATCH", "/api/endpoints/c2c-redis", {"paused": True}, admin)[0] == 200

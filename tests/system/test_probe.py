@@ -924,6 +924,16 @@ async def test_a_certificate_must_be_for_the_name_whatever_the_address(
         assert result.ok is (names_of == ("127.0.0.1",))
 
 
+async def test_a_bad_certificate_is_not_made_good_by_another_address(authority: Authority) -> None:
+    expired, _ = authority.server("site.test", days=(-9, -1))
+    good, _ = authority.server("site.test")
+    async with site(OK, tls=expired) as first, site(OK, tls=good, host="127.0.0.2", port=first.port) as second:
+        by = guard(site_test=["127.0.0.1", "127.0.0.2"])
+        result = await check(f"https://site.test:{first.port}/", by=by, trusting=authority.trusted())
+        assert said(result) == ("certificate", "the certificate has expired")
+        assert second.connections == 0
+
+
 async def test_who_is_trusted_without_being_told_is_whom_the_machine_trusts(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,21 @@ def test_in_maintenance_checks_run_and_incidents_wait_until_it_is_over() -> None
     assert course.check(UP, maintenance=True) == ["endpoint:status-changed", "incident:resolved"]
 
 
+def test_an_incident_opens_by_a_failure_only() -> None:
+    course = Course(failAfter=1, recoverAfter=3)
+    course.check(DOWN, maintenance=True)
+    assert course.check(UP) == [], "maintenance is over, and it is on its way up"
+    assert course.check(DOWN, suspect=True) == []
+    assert course.check(DOWN) == ["incident:started"]
+
+
+def test_how_long_a_job_took_is_no_latency() -> None:
+    course = Course(kind="push", url=None)
+    for _ in range(4):
+        course.check(Result(ok=True, response_ms=600_000))
+    assert course.state.status == "UP"
+
+
 def test_a_suspect_checkers_failures_change_nothing_and_its_answers_count() -> None:
     course = Course(failAfter=1)
     course.check(UP)

@@ -67,6 +67,20 @@ def test_what_was_dead_already_says_nothing() -> None:
     assert not suspicion.suspect
 
 
+def test_a_host_that_died_long_ago_does_not_make_answers_of_long_ago_count() -> None:
+    suspicion = fall_silent(watching(20), 19, at_s=1.0)
+    for number in range(19):
+        suspicion.note(f"h{number}", UP, True, 300.0)
+    assert fall_silent(suspicion, 0, 1, 2, at_s=330.0).suspect
+
+
+def test_a_failure_that_another_node_saw_first_counts_too() -> None:
+    suspicion = watching(10)
+    for number in range(3):
+        suspicion.note(f"h{number}", SILENT, False, 10.0)
+    assert suspicion.suspect
+
+
 def test_hosts_that_come_back_end_it_and_so_does_time() -> None:
     suspicion = fall_silent(watching(10), 0, 1, 2)
     assert suspicion.note("h0", UP, True, 20.0)

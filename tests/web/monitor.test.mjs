@@ -211,6 +211,8 @@ test('a line of response times breaks where a check failed and where data is mis
   assert.equal(breaks(line(result(0), result(1), result(2, 'DOWN', 9), result(3), result(4))), 2);
   assert.equal(breaks(line(result(0), result(1), result(5), result(6))), 2);
   assert.equal(breaks(line(result(0), result(1), result(3), result(4))), 1, 'one slot that is late is no hole');
+  const slower = [0, 10, 20, 30, 40].map((n) => result(n));
+  assert.equal(breaks(sparkline(slower, 60, 90, 20)), 1, 'an interval that was another one before is no hole');
   assert.match(line(result(0, 'DOWN'), result(1), result(2, 'DOWN')), /^M[\d.]+ [\d.]+h0$/, 'a lone answer is a dot');
   assert.equal(line(), '');
   assert.equal(line(result(0, 'UP', null)), '');
@@ -231,6 +233,8 @@ test('the chart’s lines break at holes, and its scale is one that is good to r
   assert.equal(frameOf([], Infinity, START, 720, 180).top, 10);
   const years = frameOf([point(48, 5), point(24, 5)], Infinity, START, 720, 180);
   assert.equal(years.from, points.at(-1).at - 48 * 3_600_000, 'as far back as there is data');
+  const lone = frameOf([point(0, 5)], Infinity, START, 720, 180);
+  assert.match(chartLine([point(0, 5)], lone, 'p50'), /^M[\d.]+ [\d.]+h0$/);
 });
 
 test('without checks there is no share of failures, which is not none', () => {
@@ -300,10 +304,11 @@ test('events go on where the answer ends, also those that overtook it', async ()
   results.show(['e0']);
   await clock.advance(0);
   results.heard(event(1));
-  asked[0].answer({ e0: [{ at: iso(START), status: 'UP', responseTime: 5 }, { at: iso(START + 1000), status: 'DOWN' }] });
+  results.heard(event(0, 'UP'));
+  asked[0].answer({ e0: [{ at: iso(START - 1000), status: 'UP', responseTime: 5 }, { at: iso(START), status: 'UP' }] });
   await settled();
   results.heard(event(2));
-  assert.deepEqual(results.of('e0').results.map(({ at, status }) => [(at - START) / 1000, status]), [[0, 'UP'], [1, 'DOWN'], [2, 'DOWN']]);
+  assert.deepEqual(results.of('e0').results.map(({ at, status }) => [(at - START) / 1000, status]), [[-1, 'UP'], [0, 'UP'], [1, 'DOWN'], [2, 'DOWN']]);
   assert.equal(results.of('e0').uptime, 0.5);
   assert.deepEqual(changed, ['e0', 'e0']);
 });
@@ -426,6 +431,7 @@ for (const [language, expected] of Object.entries({
     assert.deepEqual([1, 0.99999, 0.98765, 0].map(share), ['100%', '99.99%', '98.76%', '0%']);
     assert.equal(share(null), expected.none);
     assert.deepEqual([took(null), took(3.25)], ['–', language === 'ko' ? '3.3ms' : '3.3 ms']);
+    assert.equal(took(1_254), language === 'ko' ? '1.25초' : '1.25 sec');
     assert.equal(why({ reason: 'status', errorMessage: 'status 503, expected 200-299' }), expected.why);
     assert.equal(why({ reason: 'odd', errorMessage: 'plain words' }), 'plain words');
   });

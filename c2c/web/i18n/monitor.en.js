@@ -22,6 +22,7 @@ export default {
   'monitor.actions': 'Actions for {name}',
   'monitor.every': 'every {s} s',
   'monitor.never': 'never',
+  'monitor.ms': '{n} ms',
   'monitor.secondsAgo': '{n} s ago',
   'monitor.noData': 'n/a',
   'monitor.noResults': 'No checks yet',

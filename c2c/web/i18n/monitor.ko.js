@@ -23,6 +23,7 @@ export default {
   'monitor.actions': '{name} 작업',
   'monitor.every': '{s}초마다',
   'monitor.never': '없음',
+  'monitor.ms': '{n}ms',
   'monitor.secondsAgo': '{n}초 전',
   'monitor.noData': '데이터 없음',
   'monitor.noResults': '아직 점검하지 않았습니다',

@@ -49,7 +49,8 @@ export function ago(at) {
 /** @param {number | null | undefined} ms */
 export function took(ms) {
   if (ms === null || ms === undefined) return '–';
-  return ms < 10_000 ? amount(ms, 'millisecond', ms < 10 ? 1 : 0) : amount(ms / 1000, 'second', 1);
+  if (ms < 1_000) return t('monitor.ms', { n: ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms) });
+  return amount(ms / 1000, 'second', ms < 10_000 ? 2 : 0);
 }
 
 /** @param {number | null | undefined} ratio 0 to 1; null: no data */

@@ -145,9 +145,9 @@ export class Board {
 
   #drawn() {
     const { list } = this;
-    const top = list.top;
+    const top = list.held ? list.top : undefined;
     this.#show();
-    if (list.held) this.#keepPlace(list.top - top);
+    if (top !== undefined) this.#keepPlace(list.top - top);
     else this.#setSpace((this.#above = 0), 0);
   }
 

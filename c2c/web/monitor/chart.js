@@ -30,7 +30,7 @@ const LINES = [
   ['p95', 'monitor.p95'],
   ['p50', 'monitor.p50'],
 ];
-const SIZE = { height: 180, band: 12, gap: 8, foot: 20, left: 4, right: 52 };
+const SIZE = { height: 180, band: 12, gap: 8, foot: 20, left: 4, right: 60 };
 const WIDTH = 720;
 
 export class Chart {

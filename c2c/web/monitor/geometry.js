@@ -55,13 +55,20 @@ export function barAt(results, place, bars = BARS) {
  */
 export function sparkline(results, interval, width, height) {
   const shown = results.slice(-BARS);
+  const gapMs = GAP * Math.max(interval * 1000, usualMs(shown));
   const top = Math.max(1, ...shown.map(({ responseTime }) => responseTime ?? 0));
   const values = shown.map((result, index) => ({
     x: ((index + BARS - shown.length) / (BARS - 1)) * width,
     y: timeOf(result) === null ? null : height - (Number(timeOf(result)) / top) * height,
-    gap: index > 0 && result.at - shown[index - 1].at > GAP * interval * 1000,
+    gap: index > 0 && result.at - shown[index - 1].at > gapMs,
   }));
   return line(values);
+}
+
+/** What mostly lies between two results: the interval may have been another one. @param {readonly Result[]} results */
+function usualMs(results) {
+  const between = results.slice(1).map(({ at }, index) => at - results[index].at);
+  return between.sort((a, b) => a - b)[Math.floor(between.length / 2)] ?? 0;
 }
 
 /** How long an answer took; of what failed it says nothing. @param {Result} result */

@@ -104,8 +104,7 @@ export class EndpointList {
   draw() {
     this.#arrange();
     const { ids } = this.order;
-    this.#rowHeight ||= this.#measure();
-    const [from, to] = this.#inSight();
+    const [from, to] = this.#measured(() => this.#inSight());
     this.body.style.height = `${ids.length * this.#rowHeight}px`;
     this.#place(Math.max(0, from - SPARE), Math.min(to + SPARE, ids.length));
     this.results.show(ids.slice(from, to));
@@ -120,12 +119,19 @@ export class EndpointList {
     return [Math.floor(at(0)), Math.ceil(at(innerHeight))];
   }
 
-  #measure() {
+  /**
+   * With a row's height known. What tells it stays until the work is done, so that the page is laid out once for both.
+   * @template T
+   * @param {() => T} work
+   */
+  #measured(work) {
+    if (this.#rowHeight) return work();
     const probe = h('div', { class: 'endpoint', 'aria-hidden': 'true' });
     this.body.append(probe);
-    const { offsetHeight } = probe;
+    this.#rowHeight = probe.offsetHeight || ROW_PX;
+    const done = work();
     probe.remove();
-    return offsetHeight || ROW_PX;
+    return done;
   }
 
   #arrange() {

@@ -6,6 +6,8 @@
 import { line } from './geometry.js';
 
 /** `at`: when it began, ms since 1970; the counts, and ms or null. @typedef {{at: number, up: number, degraded: number, down: number, unknown: number, average: number | null, max: number | null, p50: number | null, p95: number | null}} Point */
+const DAY_MS = 86_400_000;
+
 /** @typedef {{width: number, height: number, from: number, to: number, step: number, top: number}} Frame `from`, `to`, `step` in ms, `top` in ms of response time */
 
 /**
@@ -18,7 +20,7 @@ import { line } from './geometry.js';
  */
 export function frameOf(points, spanMs, now, width, height) {
   const steps = points.slice(1).map(({ at }, index) => at - points[index].at).filter((ms) => ms > 0);
-  const step = steps.length ? Math.min(...steps) : spanMs / 24;
+  const step = steps.length ? Math.min(...steps) : Math.min(spanMs, DAY_MS) / 24;
   const oldest = points.length ? points[0].at : now;
   const from = spanMs === Infinity ? Math.min(oldest, now - step) : now - spanMs;
   const top = niceTop(Math.max(10, ...points.map(({ max, p95 }) => max ?? p95 ?? 0)));
