@@ -20,7 +20,7 @@ from c2c.monitoring.endpoints import (
     summary,
     whole_ms,
 )
-from c2c.monitoring.results import Result, Status
+from c2c.monitoring.results import CUT_OFF, Result, Status
 from c2c.times import iso8601
 
 SLOW_OF: Final = 3
@@ -67,7 +67,7 @@ class Judgement:
 
 def judge(definition: Definition, state: State, result: Result, seen: Circumstances) -> Judgement:
     """Judge one result."""
-    ignored = seen.suspect and not result.ok
+    ignored = seen.suspect and not result.ok and result.reason in CUT_OFF
     if ignored:
         result = replace(result, reason="suspect", error=f"the checker may be cut off: {result.error}"[:_ERROR_MAX])
     outcome = _outcome(definition, result, ignored)

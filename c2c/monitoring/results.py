@@ -14,6 +14,9 @@ Reason: TypeAlias = Literal[
     "redirect", "body", "guard", "missed", "reported", "suspect",
 ]  # fmt: skip
 
+# Failures without any answer, as a checker that is cut off sees them. A page that says 503 proves that it is not.
+CUT_OFF: frozenset[Reason] = frozenset({"timeout", "dns", "refused", "unreachable", "reset", "tls"})
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -7,13 +7,11 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
-from c2c.monitoring.results import Result
+from c2c.monitoring.results import CUT_OFF, Result
 
 KEPT_S: Final = 600.0
 HOSTS_MIN: Final = 4
 FAILING_MIN: Final = 3
-# Failures without any answer. A page that says 503 proves that the network works.
-_CUT_OFF: Final = frozenset({"timeout", "dns", "refused", "unreachable", "reset", "tls"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Suspicion:
         """
         self._seen = {name: seen for name, seen in self._seen.items() if now_s - seen.at_s < KEPT_S}
         former = self._seen.get(host)
-        if result.ok or result.reason not in _CUT_OFF:
+        if result.ok or result.reason not in CUT_OFF:
             self._seen[host] = _Seen(now_s, None)
         elif former is not None and former.silent_since_s is not None:
             self._seen[host] = _Seen(now_s, former.silent_since_s)

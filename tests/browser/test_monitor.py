@@ -167,6 +167,8 @@ async def test_an_outage_is_seen_by_all_taken_on_by_one_and_over(
         await expect(board.incidents.locator(".name")).to_have_text("Shop")
         await expect(board.incidents).to_contain_text(words["why"])
         await expect(board.row("Shop").locator(".below")).to_have_text(words["why"])
+        # The bars go on by themselves, one for each check.
+        await expect(board.row("Shop").locator(".strip .DOWN")).to_have_attribute("d", re.compile(r"^(M[^M]+){3,}$"))
         await expect(board.counts).to_have_text(["2", "1", "0", "0", "1"])
     incident = open_incident(first)
     chat = kim.incidents.get_by_role("link").last
@@ -813,6 +815,7 @@ async def test_nothing_that_is_published_by_hand_becomes_markup_or_breaks_the_pa
     evil = "<img src=x onerror=\"window.hurt='yes'\">"
     summary = {"endpointId": "e1", "name": evil, "kind": "http", "url": evil, "status": "DOWN", "errorMessage": evil}
     made_up: list[dict[str, Any]] = [
+        {"endpointId": "e1"},
         {"t": "endpoint:created"},
         {"t": "check:completed", "endpointId": 7, "slot": {}},
         {"t": "incident:started", "incidentId": [], "endpointId": "e1"},

@@ -18,6 +18,7 @@ UP, DOWN = (
     Result(ok=True, response_ms=20, status_code=200),
     Result(ok=False, response_ms=9, reason="status", error="503"),
 )
+SILENT = Result(ok=False, reason="timeout", error="no answer")
 DAY_MS = 86_400_000
 
 
@@ -156,7 +157,7 @@ def test_an_incident_opens_by_a_failure_only() -> None:
     course = Course(failAfter=1, recoverAfter=3)
     course.check(DOWN, maintenance=True)
     assert course.check(UP) == [], "maintenance is over, and it is on its way up"
-    assert course.check(DOWN, suspect=True) == []
+    assert course.check(SILENT, suspect=True) == []
     assert course.check(DOWN) == ["incident:started"]
 
 
@@ -170,14 +171,15 @@ def test_how_long_a_job_took_is_no_latency() -> None:
 def test_a_suspect_checkers_failures_change_nothing_and_its_answers_count() -> None:
     course = Course(failAfter=1)
     course.check(UP)
-    assert course.check(DOWN, suspect=True) == []
+    assert course.check(SILENT, suspect=True) == []
     assert course.last is not None
     assert course.last.outcome == "UNKNOWN"
     assert course.event("check:completed")["status"] == "UNKNOWN"
-    assert course.event("check:completed")["errorMessage"] == "the checker may be cut off: 503"
+    assert course.event("check:completed")["errorMessage"] == "the checker may be cut off: no answer"
     assert course.state.status == "UP"
     assert course.state.failures == 0
     assert course.check(UP, suspect=True) == []
+    assert "incident:started" in course.check(DOWN, suspect=True), "an error is an answer"
 
 
 def test_a_certificate_is_told_of_once_at_21_14_and_7_days_and_anew_after_renewal() -> None:
@@ -243,7 +245,7 @@ def test_the_next_slot_is_on_the_grid_behind_the_last_and_none_is_left_out_but_w
         assert following > grid_ms + late_ms - endpoint.interval_ms
 
 
-_RESULTS = st.sampled_from([UP, DOWN, replace(UP, response_ms=9_000)])
+_RESULTS = st.sampled_from([UP, DOWN, SILENT, replace(UP, response_ms=9_000)])
 
 
 @given(
@@ -271,6 +273,6 @@ def test_whatever_comes_incidents_open_and_end_in_turns_and_statuses_follow_thei
                 is_open = False
         assert course.state.status == status
         assert (course.state.open_incident is not None) == is_open
-        expected: Status = "UNKNOWN" if suspect and not result.ok else "DOWN" if not result.ok else "UP"
+        expected: Status = "UNKNOWN" if suspect and result is SILENT else "DOWN" if not result.ok else "UP"
         assert course.last is not None
         assert course.last.outcome == ("DEGRADED" if expected == "UP" and result.response_ms == 9_000 else expected)

@@ -123,7 +123,7 @@ test('maintenance covers whom it names, or everybody, while it goes on', () => {
 test('what anybody publishes by hand breaks nothing and invents nothing', () => {
   const endpoints = known([summary('a')]);
   const rubbish = [
-    { t: 'endpoint:created' }, { t: 'endpoint:created', endpointId: 7, endpoint: {} }, { t: 'check:completed', endpointId: 'zz' },
+    { endpointId: 'a' }, { t: 'endpoint:created' }, { t: 'endpoint:created', endpointId: 7, endpoint: {} }, { t: 'check:completed', endpointId: 'zz' },
     { t: 'endpoint:updated', endpointId: 'a', endpoint: { endpointId: 'b' } }, { t: 'incident:started', endpointId: 'a' },
     { t: 'maintenance:changed', windows: 'none' }, { t: 'checker:suspect' }, { t: 'incident:resolved', endpointId: 'a', incidentId: {} },
     { t: 'endpoint:updated', endpointId: 'a', endpoint: { endpointId: 'a', status: 'DANCING', name: 5, url: [], since: 'never' } },

@@ -21,6 +21,8 @@ import { Strip } from './strip.js';
 
 /** @typedef {import('./model.js').Incident} Incident */
 
+/** What the SDK says itself. */
+const OWN = ['joined', 'replaced', 'closed'];
 const KEPT = 60;
 const INCIDENTS = 50;
 const HISTORY_MS = 60_000;
@@ -97,7 +99,7 @@ export class Detail {
   /** @param {any} event */
   #heard(event) {
     const { t: type, endpoint, changes } = event;
-    if (type === 'joined' || type === 'replaced' || type === 'closed' || !this.head.isConnected) return;
+    if (OWN.includes(type) || typeof type !== 'string' || !this.head.isConnected) return;
     if (type === 'endpoint:deleted') return this.#deleted(event);
     if (type === 'check:completed') this.#checked(event);
     else tellNews(event);

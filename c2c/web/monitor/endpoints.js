@@ -67,7 +67,7 @@ export class Endpoints {
     const { t, endpointId, endpoint } = event;
     if (t === 'maintenance:changed') this.windows = listOf(event.windows, 'windowId');
     if (t === 'checker:suspect') this.#suspect(String(event.nodeId), event.suspect === true);
-    if (typeof endpointId !== 'string' || !endpointId) return;
+    if (typeof t !== 'string' || typeof endpointId !== 'string' || !endpointId) return;
     if (!this.complete && (endpoint || t === 'endpoint:deleted')) this.#named.add(endpointId);
     if (t === 'endpoint:deleted') this.#delete(endpointId);
     else if (endpoint?.endpointId === endpointId) this.#put(endpointOf(endpoint));
