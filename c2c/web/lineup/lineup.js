@@ -17,7 +17,7 @@ import { Marks } from './marks.js';
 import { Memos } from './memos.js';
 import { HEAD } from './navigation.js';
 import { Numbers } from './numbers.js';
-import { askAboutPaste } from './pastebox.js';
+import { askAboutPaste } from './paste.js';
 import { nameOf, Table } from './table.js';
 import { toolbar } from './toolbar.js';
 import { View } from './view.js';
