@@ -10,6 +10,7 @@ from playwright.async_api import Locator, expect
 
 from tests.browser.person import Person
 from tests.support import NodeProcess, eventually
+from tests.targets import Target
 
 # The targets of tests are on this machine, which nobody may check unasked.
 LOCAL = {"check_allow_cidrs": "127.0.0.0/8"}
@@ -27,9 +28,11 @@ def add(node: NodeProcess, name: str, url: str | None = None, **fields: Any) -> 
     return endpoint_id
 
 
-def add_many(node: NodeProcess, names: list[str], url: str, **fields: Any) -> list[str]:
+def add_many(node: NodeProcess, names: list[str], target: Target, **fields: Any) -> list[str]:
+    """On many hosts: of one only two endpoints are checked at a time."""
+    urls = [f"http://127.0.0.{number % 200 + 1}:{target.port}/" for number in range(len(names))]
     with ThreadPoolExecutor(8) as threads:
-        return list(threads.map(lambda name: add(node, name, url, **fields), names))
+        return list(threads.map(lambda name, url: add(node, name, url, **fields), names, urls))
 
 
 def endpoint_of(node: NodeProcess, endpoint_id: str) -> dict[str, Any]:

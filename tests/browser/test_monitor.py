@@ -348,15 +348,16 @@ async def test_a_thousand_endpoints_are_there_at_once_and_only_what_is_seen_is_a
 ) -> None:
     node = start_node(**LOCAL)
     names = [f"service {number:04} of the department" for number in range(1000)]
-    add_many(node, names, target.url(), interval=86_400)
+    add_many(node, names, target, interval=86_400)
     await eventually(lambda: _stats(node)["UNKNOWN"] == 0, 60, "all are checked once")
     # The best: what the page can do, and not what else this machine was doing.
     paints = []
-    for _ in range(12):
+    kim = await open_board(node, init=_FIRST_ROWS)
+    paints.append(await _painted_at(kim))
+    while paints[-1] >= 1_000 and len(paints) < 12:
+        await kim.page.close()
         kim = await open_board(node, init=_FIRST_ROWS)
         paints.append(await _painted_at(kim))
-        if paints[-1] < 1_000:
-            break
     print(f"first screen after {[round(ms) for ms in paints]} ms")
     assert min(paints) < 1_000
     await expect(kim.row(names[0]).locator(".uptime")).to_have_text("100%")

@@ -15,7 +15,7 @@ _READ = """async () => {
     const folder = document.querySelector('script[type=module]').src.replace('landing.js', 'i18n/');
     const read = async (file) => Object.entries((await import(`${folder}${file}.js`)).default);
     const [en, ko] = await Promise.all(['en', 'ko'].map(async (name) => {
-      const parts = await Promise.all(['', 'monitor.', 'endpoint.', 'forms.'].map((part) => read(part + name)));
+      const parts = await Promise.all(['', 'monitor.', 'endpoint.', 'forms.', 'status.'].map((part) => read(part + name)));
       return Object.fromEntries(parts.flat());
     }));
     const values = { n: 30, s: 31, a: '<a>', b: '<b>', name: '<name>', text: '<text>' };

@@ -11,7 +11,7 @@ import en from './en.js';
 import ko from './ko.js';
 
 /** @typedef {'en' | 'ko'} Language */
-/** @typedef {typeof import('./monitor.en.js').default & typeof import('./endpoint.en.js').default & typeof import('./forms.en.js').default} More */
+/** @typedef {typeof import('./monitor.en.js').default & typeof import('./endpoint.en.js').default & typeof import('./forms.en.js').default & typeof import('./status.en.js').default} More */
 /** @typedef {keyof typeof en | keyof More} Key */
 /** @typedef {Record<string, string | number>} Values */
 

@@ -167,6 +167,7 @@ class Form {
       this.#refused(error);
     }
     this.tryIt.disabled = false;
+    this.outcome.scrollIntoView({ block: 'nearest' });
   }
 
   async #submit() {

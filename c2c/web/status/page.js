@@ -3,7 +3,9 @@
  * @module
  */
 
-import { onLanguage, t, timeAgo } from '../i18n/index.js';
+import { addWords, onLanguage, t, timeAgo } from '../i18n/index.js';
+import en from '../i18n/status.en.js';
+import ko from '../i18n/status.ko.js';
 import { find, h, icon, logo, write } from '../shell/dom.js';
 import { languageSwitch } from '../shell/languages.js';
 import { Events } from './events.js';
@@ -20,6 +22,8 @@ import { Services } from './services.js';
  * @typedef {{status: Status, endpoints: Service[], incidents: Incident[], windows: Maintenance[]}} Report
  * @typedef {import('../shell/dom.js').Icon} Icon
  */
+
+addWords({ en, ko });
 
 const REFRESH_MS = 30_000;
 const CLOCK_MS = 10_000;
