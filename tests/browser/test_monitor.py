@@ -148,7 +148,8 @@ async def test_an_outage_is_seen_by_all_taken_on_by_one_and_over(
 ) -> None:
     words = _WORDS[locale]
     first, second = start_node(**LOCAL), start_node(**LOCAL)
-    endpoint_id = add(first, "Shop", target.url(), **QUICK)
+    # Slow enough for a person, and for a busy machine, to see each failure.
+    endpoint_id = add(first, "Shop", target.url(), **{**QUICK, "retryInterval": 3})
     add(first, "Blog", target.url("/blog"), **QUICK)
     kim, lee = await open_board(first, locale=locale), await open_board(second, "lee", locale=locale)
     await kim.shows("Shop", "UP")
@@ -178,10 +179,11 @@ async def test_an_outage_is_seen_by_all_taken_on_by_one_and_over(
     await expect(kim.incidents.get_by_label(words["note"])).to_be_focused()
     await kim.keyboard.type("the disk is full")
     await kim.keyboard.press("Enter")
+    for board in (kim, lee):  # a toast goes after three seconds
+        await board.says(words["took it on"])
     for board in (kim, lee):
         await expect(board.incidents.locator(".acknowledged")).to_contain_text(words["acknowledged"])
         await expect(board.incidents.locator(".acknowledged q")).to_have_text("the disk is full")
-        await board.says(words["took it on"])
     await expect(lee.incidents.get_by_role("button", name=words["acknowledge"])).to_have_count(0)
     acknowledged = open_incident(second)["acknowledged"]
     assert (acknowledged["userId"], acknowledged["note"]) == ("kim", "the disk is full")
