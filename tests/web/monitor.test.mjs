@@ -249,9 +249,9 @@ function loader() {
   const asked = [];
   const load = (ids, signal) =>
     new Promise((resolve, reject) => {
-      const answer = (more = {}) => resolve({
+      const answer = (more = {}, day = 0.5) => resolve({
         results: Object.fromEntries(ids.map((id) => [id, more[id] ?? [{ at: iso(START), status: 'UP', responseTime: 5 }]])),
-        uptime: Object.fromEntries(ids.map((id) => [id, { day: 0.5 }])),
+        uptime: Object.fromEntries(ids.map((id) => [id, { day }])),
       });
       signal.addEventListener('abort', () => reject(new Error('aborted')));
       asked.push({ ids, signal, answer, fail: () => reject(new Error('away')) });
@@ -354,6 +354,19 @@ test('the uptime of what had no data is asked for with its first result', async 
   results.heard({ endpointId: 'e0', slot: iso(START + 2000), status: 'DOWN' });
   await clock.advance(1_000);
   assert.equal(asked.length, 2);
+});
+
+test('a first result that comes while it is asked about asks for the uptime again', async () => {
+  const { asked, load } = loader();
+  const clock = new FakeClock();
+  const results = new Results(load, () => {}, clock);
+  results.show(['e0', 'e1']);
+  await clock.advance(0);
+  results.heard({ endpointId: 'e0', slot: iso(START), status: 'UP', responseTime: 5 });
+  asked[0].answer({ e0: [], e1: [] }, null);
+  await settled();
+  await clock.advance(1_000);
+  assert.deepEqual(asked.slice(1).map(({ ids }) => ids), [['e0']]);
 });
 
 test('each slot stands once, in order, the newest thirty', () => {

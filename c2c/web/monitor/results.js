@@ -75,6 +75,11 @@ export class Results {
     if (this.#inSight.length) this.#later(0);
   }
 
+  /** Whether a check has ended while it was asked about. @param {string} id */
+  #heardAnswer(id) {
+    return this.#heard.get(id)?.some(({ status }) => status !== 'UNKNOWN');
+  }
+
   /** Of what had no data there is some now. @param {string} id */
   #askAgain(id) {
     if (this.#heard.has(id)) return;
@@ -110,7 +115,9 @@ export class Results {
       const { results, uptime } = await this.load(ids, batch.abort.signal);
       if (!this.#batches.has(batch)) return;
       for (const id of ids) this.#take(id, results?.[id], uptime?.[id]?.day);
+      const outdated = ids.filter((id) => this.#known.get(id)?.uptime === null && this.#heardAnswer(id));
       this.#end(batch);
+      for (const id of outdated) this.#askAgain(id);
       this.changed(ids);
     } catch {
       if (!this.#batches.has(batch)) return;
