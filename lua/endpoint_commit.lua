@@ -60,6 +60,7 @@
 --@include event_append
 --@include history
 --@include delivery
+--@include named_keys
 --@include monitor
 
 local k = monitor_keys()

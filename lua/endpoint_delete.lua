@@ -41,6 +41,7 @@
 --@include clock
 --@include event_append
 --@include delivery
+--@include named_keys
 --@include monitor
 
 local k = monitor_keys()

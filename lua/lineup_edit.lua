@@ -40,6 +40,7 @@
 --   `lineup-updated` for each row that has changed
 --@include clock
 --@include event_append
+--@include named_keys
 --@include lineup
 
 local k = lineup_keys()

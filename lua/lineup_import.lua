@@ -26,6 +26,7 @@
 --   the event, if anything has changed
 --@include clock
 --@include event_append
+--@include named_keys
 --@include lineup
 
 local k = lineup_keys()

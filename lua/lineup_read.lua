@@ -20,6 +20,7 @@
 --   {'OK', epoch, seq, {row, …}, {number, count, …}, {editing mark's JSON, …}} | {'ROOM_NOT_FOUND'}
 --@include clock
 --@include event_append
+--@include named_keys
 --@include lineup
 
 local k = lineup_keys()

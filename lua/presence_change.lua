@@ -42,6 +42,7 @@
 --   `user:status` for what has changed, at the pace of the room
 --@include clock
 --@include event_append
+--@include named_keys
 --@include presence
 
 local k = presence_keys()

@@ -1,20 +1,15 @@
 -- A line-up's table: each column is a hash by row id, so that a cell is read and written alone and numbers stay numbers.
--- Needs clock and event_append.
+-- Needs clock, event_append and named_keys.
 --
 -- A row's JSON is put together here from texts that nodes wrote; nothing is decoded. Row ids are integers, memo ids and
 -- user ids need no escaping: letters, digits and . _ - @ only. A newline stands in no JSON text and parts lists.
 
 local LINEUP_KEPT_DAYS = 30
 
--- The keys, in the order in which the scripts' headers name them.
 local function lineup_keys()
   local names = {'room', 'log', 'log_days', 'order', 'rows', 'numbers', 'versions', 'editors', 'memos', 'memo_rows',
     'row_memos', 'groups'}
-  local k = {}
-  for i, name in ipairs(names) do
-    k[name] = KEYS[i]
-  end
-  return k
+  return named_keys(names)
 end
 
 local function lineup_split(text)

@@ -1,17 +1,12 @@
--- Monitoring: what belongs to one endpoint in the room of all. Needs clock and event_append.
+-- Monitoring: what belongs to one endpoint in the room of all. Needs clock, event_append and named_keys.
 
 local INCIDENTS_KEPT, OWN_INCIDENTS_KEPT = 2000, 200
 
--- The keys, in the order in which the scripts' headers name them.
 local function monitor_keys()
   local names = {'room', 'log', 'due', 'claims', 'fences', 'targets', 'endpoints', 'states', 'summaries', 'push_tokens',
     'incidents', 'incident_times', 'open', 'acknowledged', 'deliveries', 'delivery_bodies', 'own', 'own_log',
     'own_incidents'}
-  local k = {}
-  for i, name in ipairs(names) do
-    k[name] = KEYS[i]
-  end
-  return k
+  return named_keys(names)
 end
 
 -- Appends events to the room of all and to the endpoint's own, in the same order. `given` is a list of head, head in

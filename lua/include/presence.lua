@@ -1,4 +1,4 @@
--- Who is signed in, what others see of them, and when others are told. Needs clock and event_append.
+-- Who is signed in, what others see of them, and when others are told. Needs clock, event_append and named_keys.
 --
 -- A user is signed in while a lease of theirs lives, and visible unless they chose `offline`. Who chose nothing is online,
 -- or away while all their connections are idle. Visible users stand in `members` and in the ZSET of their status, so that
@@ -9,15 +9,10 @@ local PRESENCE_STATUSES = {'online', 'away', 'busy'}
 local PRESENCE_SWEEP, PRESENCE_SEEN_MAX = 1000, 100000
 local PRESENCE_GAP_MS, PRESENCE_FIGURES_MS, PRESENCE_KEPT_MS = 60000, 1000, 30 * 86400000
 
--- The keys, in the order in which the scripts' headers name them.
 local function presence_keys()
   local names = {'room', 'signed_in', 'connections', 'members', 'log', 'profiles', 'places', 'seen', 'online', 'away',
     'busy', 'changed', 'hours', 'days', 'chosen', 'idle', 'idlers'}
-  local k = {}
-  for i, name in ipairs(names) do
-    k[name] = KEYS[i]
-  end
-  return k
+  return named_keys(names)
 end
 
 local function presence_count(k)
