@@ -23,6 +23,7 @@ ENDPOINTS_MAX: Final = 2_000
 RESULTS_SHOWN: Final = 60
 OWN_LOG_EVENTS: Final = 200
 _NODE_KEPT_MS: Final = 600_000
+DELIVERIES_MAX: Final = 10_000  # as in lua/include/delivery.lua
 # Of a lease: what a check may take beyond its own timeout before another node runs it.
 LEASE_MARGIN_MS: Final = 3_000
 
@@ -46,11 +47,12 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What was claimed. `now_ms`: the Redis clock. `revision`: changes when windows or webhooks do. `wait_ms`: until
-    something is due, None: nothing ever is."""
+    more is due, None: nothing ever is. `waiting`: checks that are due and nobody has claimed."""
 
     now_ms: int
     revision: int
     wait_ms: int | None
+    waiting: int
     checks: list[Claim]
 
 
@@ -111,18 +113,6 @@ class IncidentWrite:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultWrite:
-    """A result to be kept."""
-
-    slot_ms: int
-    status: str
-    response_ms: int | None
-    status_code: int | None
-    error: str
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Commit:
     """What is new about an endpoint. `fence`: None = it is new. `definition`: None = as it was. `due_ms`: None = never.
 
@@ -139,7 +129,7 @@ class Commit:
     definition: bytes | None = None
     push_token: str | None = None
     incident: IncidentWrite | None = None
-    result: ResultWrite | None = None
+    result: StoredResult | None = None
     events: Sequence[tuple[str, Mapping[str, Any]]] = ()
     deliveries: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
 
@@ -171,11 +161,11 @@ class Monitors:
 
         def read(reply: Any) -> Claims:
             require_room(reply)
-            now_ms, revision, wait_ms, *checks = reply[1:]
+            now_ms, revision, wait_ms, waiting, *checks = reply[1:]
             claims = [
                 Claim(id_.decode(), fence.decode(), slot, text, state) for id_, fence, slot, text, state in checks
             ]
-            return Claims(now_ms, revision, None if wait_ms < 0 else wait_ms, claims)
+            return Claims(now_ms, revision, None if wait_ms < 0 else wait_ms, waiting, claims)
 
         columns = ("due", "claims", "fences", "targets", "endpoints", "states")
         return self._pipeline.script(
@@ -405,6 +395,14 @@ class Monitors:
             read,
         )
 
+    def pending_deliveries(self) -> Reply[int]:
+        """How many deliveries are on their way to webhooks. 1 round trip, O(1)."""
+
+        def read(reply: int) -> int:
+            return reply
+
+        return self._pipeline.command("ZCARD", self._keys.monitor("deliveries"), read=read)
+
     def _of_all(self, columns: Sequence[str]) -> dict[str, str]:
         return {column.replace("-", "_"): self._keys.monitor(column) for column in columns}
 
@@ -437,7 +435,7 @@ def _incident_arguments(incident: IncidentWrite | None) -> dict[str, Argument]:
     return {"incident": incident.incident_id, "incident_ms": incident.started_ms, "incident_text": incident.text}
 
 
-def _result_arguments(result: ResultWrite | None) -> dict[str, Argument]:
+def _result_arguments(result: StoredResult | None) -> dict[str, Argument]:
     if result is None:
         return dict.fromkeys(("result_ms", "status", "response_ms", "code", "error", "reason"), "")
     return {

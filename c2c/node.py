@@ -137,8 +137,7 @@ class Node:
             lag_ms=self.relay.lag_ms if self.relay.healthy else None,
             queues={
                 "Redis calls": self.pipeline.load,
-                "checks": self.scheduler.load,
-                "connections": len(self.connections) / self.settings.max_connections,
+                "checks that are due": self.scheduler.backlog,
             },
             suspect=self.scheduler.suspect,
         )

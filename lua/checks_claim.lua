@@ -17,7 +17,7 @@
 --   per_host   checks that one host may have at a time
 --   …          hosts that it is checking already, each as often as it does
 -- RETURNS
---   {'OK', now, revision, ms until more is due or -1, {id, fence, slot, definition, state}, …}
+--   {'OK', now, revision, ms until more is due or -1, checks that are due and wait, {id, fence, slot, definition, state}, …}
 --   {'ROOM_NOT_FOUND'}
 --@include clock
 
@@ -80,4 +80,5 @@ for i = 1, #entries, 2 do
 end
 local first = redis.call('ZRANGEBYSCORE', due, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local wait_ms = first[2] and math.max(0, first[2] - now_ms) or -1
-return {'OK', now_ms, tonumber(redis.call('HGET', room, 'revision') or '0'), wait_ms, unpack(claimed)}
+local waiting = redis.call('ZCOUNT', due, '-inf', now_ms)
+return {'OK', now_ms, tonumber(redis.call('HGET', room, 'revision') or '0'), wait_ms, waiting, unpack(claimed)}

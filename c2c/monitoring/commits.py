@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from c2c.monitoring.endpoints import Definition, Incident, State, dump_incident, dump_state, summary
 from c2c.monitoring.judge import Judgement
-from c2c.monitors import Commit, IncidentWrite, ResultWrite
+from c2c.monitors import Commit, IncidentWrite, StoredResult
 
 Events: TypeAlias = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -28,7 +28,7 @@ def result_commit(
 ) -> Commit:
     """What is written of a check."""
     state = judged.state
-    result = ResultWrite(slot_ms, judged.outcome, state.response_ms, state.status_code, state.error, state.reason)
+    result = StoredResult(slot_ms, judged.outcome, state.response_ms, state.status_code, state.error, state.reason)
     return _commit(definition, fence, state, judged.due_ms, judged.incident, judged.events, deliveries, result=result)
 
 
@@ -53,7 +53,7 @@ def _commit(
     incident: Incident | None,
     events: Events,
     deliveries: Sequence[tuple[str, bytes]],
-    result: ResultWrite | None = None,
+    result: StoredResult | None = None,
     is_edit: bool = False,
 ) -> Commit:
     timeout_s = definition.timeout if definition.kind in ("http", "tcp") else _NO_TIMEOUT_S

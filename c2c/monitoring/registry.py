@@ -74,7 +74,7 @@ class Registry:
 
     async def create(self, wanted: NewEndpoint, *, admin: bool, creator: Profile) -> StoredEndpoint:
         """Add an endpoint; its first check is due at once. Raises BadValue, Forbidden. 4 round trips."""
-        now_ms = (await self._monitors.overview()).now_ms
+        now_ms = await self._rules.read()
         definition = self.draft(wanted, admin=admin, creator=creator.user_id, now_ms=now_ms)
         state = State(since=now_ms)
         due_ms = now_ms + definition.interval_ms + round(definition.grace * 1000)

@@ -39,6 +39,7 @@ log = logging.getLogger("c2c.monitoring")
 
 CHECKS_MAX: Final = 32
 PER_HOST_MAX: Final = 2
+BACKLOG_MAX: Final = 200
 _TICK_S: Final = 0.25
 # A node that doubts itself lets others go first.
 _SUSPECT_TICK_S: Final = 2.0
@@ -66,12 +67,13 @@ class Scheduler:
         self._checks: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._clock_offset_ms = 0.0
+        self._waiting = 0
         self._out_of_turn = asyncio.Semaphore(_OUT_OF_TURN_MAX)
 
     @property
-    def load(self) -> float:
-        """Of the checks that this node may run at a time, the share that it does."""
-        return len(self._checks) / CHECKS_MAX
+    def backlog(self) -> float:
+        """How many checks are due and wait, as a share of what is too many."""
+        return self._waiting / BACKLOG_MAX
 
     @property
     def suspect(self) -> bool:
@@ -123,7 +125,7 @@ class Scheduler:
         free = CHECKS_MAX - len(self._checks)
         hosts = list(self._running.elements())
         claims = await self._store.monitors.claim(self._settings.node_id, free, PER_HOST_MAX, hosts)
-        self._clock_offset_ms = claims.now_ms - time.monotonic() * 1000
+        self._clock_offset_ms, self._waiting = claims.now_ms - time.monotonic() * 1000, claims.waiting
         with contextlib.suppress(C2CError):  # then by the rules that are known: the checks are ours already
             await self._rules.refresh(claims.revision)
         return claims
@@ -266,8 +268,8 @@ class Scheduler:
             await self._add_built_in()
 
     async def _add_built_in(self) -> None:
-        """See that the built-in endpoints are there. 1 round trip."""
-        now_ms = self._now_ms() if self._clock_offset_ms else (await self._store.monitors.overview()).now_ms
+        """See that the built-in endpoints are there. 2 round trips."""
+        now_ms = await self._rules.read()
         state = State(since=now_ms)
         commits = [edit_commit(definition, None, state, now_ms, ()) for definition in built_in(now_ms)]
         for reply in [self._store.monitors.commit(commit) for commit in commits]:
