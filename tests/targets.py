@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from tests.webserver import QuietHandler, WebServer
 
 
-class Target:
-    """A web server on a port of its own. `statuses`: by path what it answers from now on, else `status`."""
+class Target(WebServer):
+    """A web server on all addresses of this machine. `statuses`: by path what it answers from now on, else `status`.
+    Requests are counted by the host that they name."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -22,45 +21,19 @@ class Target:
         self.seen_headers: list[dict[str, str]] = []
         target = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def answer(self) -> None:
                 target.asked[self.path] += 1
                 target.seen_headers.append(dict(self.headers.items()))
-                if target.delay_s:
-                    time.sleep(target.delay_s)
-                self.send_response(target.statuses.get(self.path, target.status))
-                self.send_header("Content-Length", str(len(target.body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(target.body)
+                with target.under_way(self.headers["Host"]):
+                    if target.delay_s:
+                        time.sleep(target.delay_s)
+                    self.send_response(target.statuses.get(self.path, target.status))
+                    self.send_header("Content-Length", str(len(target.body)))
+                    self.end_headers()
+                    if self.command != "HEAD":
+                        self.wfile.write(target.body)
 
             do_GET = do_HEAD = do_POST = answer
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """Who hangs up is no defect of the target."""
-
-        self._server = Server(("0.0.0.0", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
-
-    def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler, "0.0.0.0")

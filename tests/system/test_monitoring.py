@@ -307,6 +307,20 @@ async def test_this_url_can_be_tested_and_nothing_is_kept(
     assert len(node.get("/api/endpoints")[1]["data"]["endpoints"]) == 4
 
 
+async def test_a_node_checks_32_at_a_time_and_two_of_one_host(start_node: StartNode, target: Target) -> None:
+    node = start_node(**LOCAL)
+    target.delay_s = 1.0
+    slow = {"interval": 3600, "timeout": 30}
+    for number in range(50):
+        create(node, url=target.url(f"/{number}").replace("127.0.0.1", f"127.0.0.{number + 10}"), **slow)
+    for number in range(5):
+        create(node, url=target.url(f"/same/{number}").replace("127.0.0.1", "127.0.0.9"), **slow)
+    await eventually(lambda: target.asked.total() == 55, 30, "all were asked, once")
+    assert target.most_at_a_time[""] == 32
+    assert target.most_at_a_time[f"127.0.0.9:{target.port}"] == 2
+    assert node.metric("c2c_checks_running") <= 36, "with those of c2c itself, which wait for nothing"
+
+
 async def test_metrics_count_checks(start_node: StartNode, target: Target) -> None:
     node = start_node(**LOCAL)
     target.delay_s = 0.5
