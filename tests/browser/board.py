@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.async_api import Locator, expect
 
-from tests.browser.person import Person
+from tests.browser.person import OnPage
 from tests.support import NodeProcess, eventually
 from tests.targets import Target
 
@@ -54,13 +54,8 @@ def open_incident(node: NodeProcess) -> dict[str, Any]:
     return found
 
 
-class Board:
+class Board(OnPage):
     """Somebody's `/monitor` or `/monitor/{endpointId}`."""
-
-    def __init__(self, person: Person) -> None:
-        self.person = person
-        self.page = person.page
-        self.keyboard = person.page.keyboard
 
     @property
     def rows(self) -> Locator:
@@ -75,14 +70,6 @@ class Board:
         return self.page.locator(".incident")
 
     @property
-    def toasts(self) -> Locator:
-        return self.page.locator("c2c-toast")
-
-    @property
-    def box(self) -> Locator:
-        return self.page.locator("dialog[open]")
-
-    @property
     def counts(self) -> Locator:
         return self.page.locator(".tile-count")
 
@@ -91,9 +78,6 @@ class Board:
 
     def tile(self, name: str) -> Locator:
         return self.page.locator(".tile", has_text=name)
-
-    def button(self, name: str) -> Locator:
-        return self.page.get_by_role("button", name=name, exact=True)
 
     async def is_open(self) -> None:
         await expect(self.page.locator(".tiles, .detail-head")).to_be_visible()

@@ -87,3 +87,23 @@ class Person:
     async def scroll_by(self, pixels: int) -> None:
         await self.page.locator(".log").hover()
         await self.page.mouse.wheel(0, pixels)
+
+
+class OnPage:
+    """Somebody at a page of one kind: what all such pages have."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.page = person.page
+        self.keyboard = person.page.keyboard
+
+    @property
+    def toasts(self) -> Locator:
+        return self.page.locator("c2c-toast")
+
+    @property
+    def box(self) -> Locator:
+        return self.page.locator("dialog[open]")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from playwright.async_api import Locator, expect
 
-from tests.browser.person import Person
+from tests.browser.person import OnPage
 from tests.support import NodeProcess
 
 SLUG = "summer"
@@ -59,13 +59,8 @@ def updates_in(node: NodeProcess) -> list[dict[str, Any]]:
     return [event for event in answer["data"]["events"] if event["t"] == "lineup-updated"]
 
 
-class Sheet:
+class Sheet(OnPage):
     """Somebody's line-up page."""
-
-    def __init__(self, person: Person) -> None:
-        self.person = person
-        self.page = person.page
-        self.keyboard = person.page.keyboard
 
     @property
     def grid(self) -> Locator:
@@ -75,22 +70,11 @@ class Sheet:
     def rows(self) -> Locator:
         return self.page.locator(".grid-body .grid-row")
 
-    @property
-    def toasts(self) -> Locator:
-        return self.page.locator("c2c-toast")
-
-    @property
-    def box(self) -> Locator:
-        return self.page.locator("dialog[open]")
-
     def row(self, number: int) -> Locator:
         return self.rows.filter(has=self.page.locator(f".id:text-is('#{number}')"))
 
     def cell(self, number: int, column: int = NUMBER) -> Locator:
         return self.row(number).locator(f"[aria-colindex='{column}']")
-
-    def button(self, name: str) -> Locator:
-        return self.page.get_by_role("button", name=name, exact=True)
 
     def group(self, name: str) -> Locator:
         return self.page.get_by_role("option", name=name)
