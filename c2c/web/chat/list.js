@@ -10,6 +10,9 @@ import { clockTime, dayName, errorWords, fullTime, language, onLanguage, t } fro
 import { avatar, h, icon } from '../shell/dom.js';
 import { continues, startsDay, Unread } from './timeline.js';
 
+const HISTORY_PAGE = 100;
+const HISTORY_RETRY_MS = 3_000;
+
 /** @typedef {import('./timeline.js').Message} Message */
 /** @typedef {import('./timeline.js').Timeline} Timeline */
 /**
@@ -357,4 +360,25 @@ function delivery({ id = '', state, code }, { retry, discard }) {
     h('button', { type: 'button', class: 'small', onclick: () => retry(id) }, t('chat.retry')),
     h('button', { type: 'button', class: 'small', onclick: () => discard(id) }, t('chat.discard')),
   );
+}
+
+/**
+ * Puts a page of older messages in front of what is shown.
+ * @param {import('../c2c.js').Room} room
+ * @param {import('./timeline.js').Timeline} timeline
+ * @param {MessageList} list
+ */
+export async function loadOlder(room, timeline, list) {
+  const before = timeline.oldestSeq;
+  if (before === undefined) return;
+  list.loading = true;
+  list.update();
+  try {
+    const page = await room.send({ t: 'history', before, limit: HISTORY_PAGE });
+    if (before === timeline.oldestSeq) timeline.prepend(page.messages, page.more);
+  } catch {
+    await new Promise((resolve) => setTimeout(resolve, HISTORY_RETRY_MS));
+  }
+  list.loading = false;
+  list.update();
 }

@@ -12,7 +12,7 @@ import { copyLink, roomIdFrom } from '../shell/links.js';
 import { draftOf, forgetRoom, keepDraft, rememberRoom } from '../shell/storage.js';
 import { toast, toastError } from '../shell/toasts.js';
 import { composerIn } from './composer.js';
-import { MessageList } from './list.js';
+import { loadOlder, MessageList } from './list.js';
 import { People, Typists } from './people.js';
 import { Timeline } from './timeline.js';
 
@@ -21,8 +21,6 @@ import { Timeline } from './timeline.js';
 /** @typedef {import('../shell/identity.js').Identity} Identity */
 /** @typedef {import('../shell/dom.js').Key} Key */
 
-const HISTORY_PAGE = 100;
-const HISTORY_RETRY_MS = 3_000;
 const DELAY_MS = 4_000;
 
 const main = find(document, 'main', HTMLElement);
@@ -72,7 +70,7 @@ class Conversation {
     this.list = new MessageList(this.view.log, this.timeline, {
       retry: (id) => void room.retry(id).catch(sayFailure),
       discard: (id) => this.discard(id),
-      loadOlder: () => void this.loadOlder(),
+      loadOlder: () => void loadOlder(room, this.timeline, this.list),
       unread: (count) => this.showTitle(count),
     });
     this.people = new People(this.view.panel, me.userId, this.view.showCount);
@@ -174,21 +172,6 @@ class Conversation {
 
   showEmpty() {
     this.view.empty.hidden = this.timeline.end > this.timeline.start;
-  }
-
-  async loadOlder() {
-    const before = this.timeline.oldestSeq;
-    if (before === undefined) return;
-    this.list.loading = true;
-    this.list.update();
-    try {
-      const page = await this.room.send({ t: 'history', before, limit: HISTORY_PAGE });
-      if (before === this.timeline.oldestSeq) this.timeline.prepend(page.messages, page.more);
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, HISTORY_RETRY_MS));
-    }
-    this.list.loading = false;
-    this.list.update();
   }
 
   /** A title, where the room has one; the page works without. */

@@ -6,7 +6,7 @@
 import { C2CError } from '../c2c.js';
 import { t } from '../i18n/index.js';
 import { composerIn } from '../chat/composer.js';
-import { MessageList } from '../chat/list.js';
+import { loadOlder, MessageList } from '../chat/list.js';
 import { Typists } from '../chat/people.js';
 import { Timeline } from '../chat/timeline.js';
 import { h } from '../shell/dom.js';
@@ -17,8 +17,6 @@ import { loadStyle } from './styles.js';
 /** @typedef {import('../c2c.js').Room} Room */
 /** @typedef {import('../shell/identity.js').Identity} Identity */
 
-const HISTORY_PAGE = 100;
-const HISTORY_RETRY_MS = 3_000;
 
 /**
  * Enters the chat and shows it in a card; where it can't be entered the card stays away.
@@ -61,7 +59,7 @@ class Talk {
     this.list = new MessageList(this.log, this.timeline, {
       retry: (id) => void room.retry(id).catch(sayFailure),
       discard: (id) => this.#discard(id),
-      loadOlder: () => void this.#loadOlder(),
+      loadOlder: () => void loadOlder(room, this.timeline, this.list),
       unread: () => {},
     });
     this.typists = new Typists(typing, (userId) => this.#names.get(userId) ?? userId);
@@ -118,21 +116,6 @@ class Talk {
 
   #showEmpty() {
     this.empty.hidden = this.timeline.end > this.timeline.start;
-  }
-
-  async #loadOlder() {
-    const before = this.timeline.oldestSeq;
-    if (before === undefined) return;
-    this.list.loading = true;
-    this.list.update();
-    try {
-      const page = await this.room.send({ t: 'history', before, limit: HISTORY_PAGE });
-      if (before === this.timeline.oldestSeq) this.timeline.prepend(page.messages, page.more);
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, HISTORY_RETRY_MS));
-    }
-    this.list.loading = false;
-    this.list.update();
   }
 
   /** @param {string} text */
