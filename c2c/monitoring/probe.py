@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
-import errno
 import logging
-import socket
 import ssl
-import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urljoin
 
 import httpx
 
 from c2c import __version__
 from c2c.errors import BadValue
+from c2c.monitoring.body import Page
+from c2c.monitoring.failures import CheckFailed, Step, Words, words_for
 from c2c.monitoring.guard import AddressGuard, CheckedUrl, bracketed
-from c2c.monitoring.results import Phases, Reason, Result, Target
+from c2c.monitoring.results import Phases, Result, Target
 
 T = TypeVar("T")
-Step: TypeAlias = Literal["dns", "connect", "tls", "first_byte", "body"]
-Words: TypeAlias = tuple[Reason, str]
 
-BODY_MAX: Final = 64 * 1024  # decompressed
-_RAW_MAX: Final = 2 * BODY_MAX  # as it comes: an endless stream that decompresses to nothing has an end too
 _ADDRESSES_MAX: Final = 4
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _USER_AGENT: Final = f"c2c/{__version__} (+monitoring)"
@@ -34,14 +28,6 @@ _ERROR_MAX: Final = 200
 _KEYWORD_SHOWN_MAX: Final = 80
 
 log = logging.getLogger("c2c.monitoring")
-
-
-class CheckFailed(Exception):
-    """The target did not do what is expected; `words` say what it did."""
-
-    def __init__(self, reason: Reason, error: str) -> None:
-        super().__init__(reason, error)
-        self.words: Words = (reason, error)
 
 
 class Probe:
@@ -76,7 +62,7 @@ class Probe:
         except BadValue as refused:
             words = "guard", f"the {'redirect' if course.hop else 'URL'} {refused.details['reason']}"
         except (OSError, httpx.TransportError) as error:
-            words = _words_for(error, course)
+            words = words_for(error, course.step, course.timeout_s)
         except Exception:
             log.exception("a check failed by a defect of the checker")
             words = "protocol", "the check could not be carried out"
@@ -293,7 +279,7 @@ async def _look_at(response: httpx.Response, target: Target, course: _Course) ->
     if not target.keyword:
         return
     course.begin("body")
-    page = _Page(response.headers)
+    page = Page(response.headers)
     seen = ""
     async for chunk in response.aiter_raw():
         seen += page.read(chunk)
@@ -307,163 +293,3 @@ async def _look_at(response: httpx.Response, target: Target, course: _Course) ->
     shown = target.keyword[:_KEYWORD_SHOWN_MAX] + ("…" if len(target.keyword) > _KEYWORD_SHOWN_MAX else "")
     part = "the first 64 KiB of the page do" if page.full else "the page does"
     raise CheckFailed("keyword", f"{part} not contain “{shown}”")
-
-
-class _Page:
-    """The text of an answer, up to 64 KiB of it, decompressed here: httpx would decompress whatever comes, at once."""
-
-    def __init__(self, headers: httpx.Headers) -> None:
-        self._inflater = _inflater(headers.get("content-encoding", "").strip().lower())
-        self._decoder = codecs.getincrementaldecoder(_charset(headers.get("content-type", "")))("replace")
-        self._raw = 0
-        self._read = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether there is more than is read."""
-        return self._read > BODY_MAX or self._raw > _RAW_MAX
-
-    def read(self, chunk: bytes) -> str:
-        """The text that the next bytes hold. Raises CheckFailed."""
-        self._raw += len(chunk)
-        left = BODY_MAX - self._read
-        data = chunk[: left + 1] if self._inflater is None else self._inflater.inflate(chunk, left + 1)
-        self._read += len(data)
-        return self._decoder.decode(data[:left])
-
-
-class _Inflater:
-    """zlib with a bound. `wbits` None: `deflate`, which some servers send with zlib's header and some without."""
-
-    def __init__(self, wbits: int | None) -> None:
-        self._head = b""
-        self._zlib = None if wbits is None else zlib.decompressobj(wbits)
-
-    def inflate(self, chunk: bytes, max_length: int) -> bytes:
-        """What the next bytes hold; nobody may ask for more once `max_length` bytes, at least 1, have come."""
-        if self._zlib is None:
-            self._head += chunk
-            if len(self._head) < 2:
-                return b""
-            chunk = self._head
-            has_header = chunk[0] & 15 == 8 and int.from_bytes(chunk[:2], "big") % 31 == 0  # RFC 1950, section 2.2
-            self._zlib = zlib.decompressobj(15 if has_header else -15)
-        try:
-            return self._zlib.decompress(chunk, max_length)
-        except zlib.error:
-            raise CheckFailed("body", "the compressed page is damaged") from None
-
-
-def _inflater(content_encoding: str) -> _Inflater | None:
-    """Raises CheckFailed for what was not asked for."""
-    match content_encoding:
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip":
-            return _Inflater(16 + 15)
-        case "deflate":
-            return _Inflater(None)
-    raise CheckFailed("body", "the page is compressed in a way that was not asked for")
-
-
-# What pages are written in. Not all that Python has: punycode takes minutes for 64 KiB, and zlib is one of its codecs.
-_CHARSETS: Final = frozenset(
-    codecs.lookup(name).name
-    for name in (
-        "ascii", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "koi8-r", "koi8-u", "tis-620", "big5", "big5hkscs",
-        "euc-kr", "johab", "iso-2022-kr", "shift_jis", "euc-jp", "iso-2022-jp", "gb2312", "gbk", "gb18030",
-        *(f"iso-8859-{part}" for part in (*range(1, 12), *range(13, 17))),
-        *(f"cp{page}" for page in (866, 874, 932, 949, 950, *range(1250, 1259))),
-    )
-)  # fmt: skip
-
-
-def _charset(content_type: str) -> str:
-    """The charset that a `Content-Type` names, if it is one of those; else UTF-8."""
-    for parameter in content_type.split(";")[1:]:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            try:
-                found = codecs.lookup(value.strip().strip("\"'")).name
-            except (LookupError, ValueError):
-                break
-            # What is called EUC-KR is written in its superset, Windows' code page 949.
-            return "cp949" if found == "euc_kr" else found if found in _CHARSETS else "utf-8"
-    return "utf-8"
-
-
-_CERTIFICATE: Final[Mapping[int, str]] = {
-    # X509_V_ERR_…, openssl/x509_vfy.h
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is self-signed",
-    19: "the certificate's issuer is not trusted",
-    20: "the certificate's issuer is not trusted",
-    21: "the certificate's issuer is not trusted",
-    23: "the certificate was revoked",
-    62: "the certificate is for another host",
-    64: "the certificate is for another host",
-}
-_TLS: Final[Mapping[str, str]] = {
-    "WRONG_VERSION_NUMBER": "the server does not speak TLS",
-    "RECORD_LAYER_FAILURE": "the server does not speak TLS",
-    "UNSUPPORTED_PROTOCOL": "the server's TLS is too old",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "the server's TLS is too old",
-}
-_NETWORK: Final[Mapping[int, Words]] = {
-    errno.ECONNREFUSED: ("refused", "connection refused"),
-    errno.ECONNRESET: ("reset", "connection reset"),
-    errno.ECONNABORTED: ("reset", "connection reset"),
-    errno.EPIPE: ("reset", "connection reset"),
-    errno.EHOSTUNREACH: ("unreachable", "host unreachable"),
-    errno.EHOSTDOWN: ("unreachable", "host unreachable"),
-    errno.ENETUNREACH: ("unreachable", "network unreachable"),
-    errno.ENETDOWN: ("unreachable", "network unreachable"),
-    errno.EADDRNOTAVAIL: ("unreachable", "network unreachable"),
-    errno.EACCES: ("unreachable", "this machine's firewall forbids it"),
-    errno.EPERM: ("unreachable", "this machine's firewall forbids it"),
-    errno.EMFILE: ("unreachable", "the checker has no socket left"),
-    errno.ENFILE: ("unreachable", "the checker has no socket left"),
-}
-_NOT_FOUND: Final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-
-
-def _words_for(error: Exception, course: _Course) -> Words:
-    """Why a connection or what came over it failed, by the first cause that says so; else by the step it failed in."""
-    for cause in _causes(error):
-        match cause:
-            case TimeoutError() | httpx.TimeoutException():
-                return "timeout", f"no answer within {course.timeout_s:g} s"
-            case ssl.SSLCertVerificationError():
-                return "certificate", _CERTIFICATE.get(cause.verify_code, "the certificate is not valid")
-            case ssl.SSLError():
-                return "tls", _TLS.get(cause.reason or "", "the TLS handshake failed")
-            case socket.gaierror():
-                return "dns", "host not found" if cause.errno in _NOT_FOUND else "the name servers gave no answer"
-            case OSError(errno=int(number)) if number in _NETWORK:
-                return _NETWORK[number]
-    return _words_for_step(error, course.step)
-
-
-def _words_for_step(error: Exception, step: Step) -> Words:
-    # An exception of h11, which parses the answers, says which status a server would answer with.
-    hints = [cause.error_status_hint for cause in _causes(error) if hasattr(cause, "error_status_hint")]
-    if step == "tls":
-        return "tls", "the TLS handshake failed"
-    if step == "body":
-        return "body", "the page broke off"
-    if isinstance(error, httpx.LocalProtocolError):
-        return "protocol", "the request can not be sent"
-    if isinstance(error, httpx.RemoteProtocolError):
-        if not hints:
-            return "protocol", "the connection was closed without an answer"
-        return "protocol", "the answer's headers are too long" if 431 in hints else "the answer is not HTTP"
-    return ("unreachable", "host unreachable") if step == "connect" else ("reset", "connection reset")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception, what it was raised from, and so on."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__

@@ -33,8 +33,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from c2c import __version__
+from c2c.monitoring.body import BODY_MAX
 from c2c.monitoring.guard import AddressGuard
-from c2c.monitoring.probe import BODY_MAX, Probe
+from c2c.monitoring.probe import Probe
 from c2c.monitoring.results import Result, Target
 from c2c.tasks import end_tasks
 from tests.support import RedisServer, eventually

@@ -22,6 +22,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "monitoring",
         "monitoring.results",
         "monitoring.guard",
+        "monitoring.failures",
+        "monitoring.body",
         "monitoring.probe",
         "monitoring.windows",
         "monitoring.webhooks",
