@@ -18,12 +18,18 @@ export const cannotRun =
   (spawnSync('redis-server', ['--version']).error || spawnSync(PYTHON, ['-c', 'import c2c']).status !== 0) &&
   'needs redis-server and c2c in .venv';
 
+/** A port that nobody listens on, below those that connections are given. */
 export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = net.createServer().listen(port);
+    const free = await new Promise((resolve) => {
+      server.once('listening', () => resolve(true)).once('error', () => resolve(false));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Waits for a condition, never for a time. */
