@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -11,9 +12,10 @@ from urllib.parse import unquote
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from c2c.auth import Principal, dev_principal, origin_allowed
 from c2c.errors import (
@@ -42,6 +44,8 @@ T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _GUEST = "guest"
+_LINGER_S: Final = 1.0
+_LINGER_BYTES: Final = 2 * 1024 * 1024
 _ROOM_ID: Final[TypeAdapter[str]] = TypeAdapter(RoomId)
 
 
@@ -65,13 +69,39 @@ def language_of(request: Request) -> Language:
     return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"))
 
 
-def _respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(to_json({**body, "timestamp": iso8601(now_ms())}), status, headers, media_type="application/json")
+class _Refusal(Response):
+    """An answer to who may still be sending. What comes is read for a while, and only then may the connection end:
+    else it is reset, and who sends does not see the answer (RFC 9112, section 9.6), nginx for instance."""
+
+    def __init__(self, request: Request, content: bytes, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(content, status, headers, media_type="application/json")
+        self._request = request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        # RuntimeError: the body has been read.
+        with contextlib.suppress(RuntimeError, ClientDisconnect, TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._read_on()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _read_on(self) -> None:
+        left = _LINGER_BYTES
+        async for chunk in self._request.stream():
+            left -= len(chunk)
+            if left < 0:
+                return
+
+
+def _content(body: Mapping[str, Any]) -> bytes:
+    return to_json({**body, "timestamp": iso8601(now_ms())})
 
 
 def success(data: Any, message: str = "", status: int = 200) -> Response:
     """An answer that carries data."""
-    return _respond(status, {"success": True, "data": data, "message": message, "error": None})
+    body = {"success": True, "data": data, "message": message, "error": None}
+    return Response(_content(body), status, media_type="application/json")
 
 
 def failure(request: Request, error: C2CError, headers: Mapping[str, str] | None = None) -> Response:
@@ -84,7 +114,8 @@ def failure(request: Request, error: C2CError, headers: Mapping[str, str] | None
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     body = {"code": error.code, "message": message, "details": error.details}
-    return _respond(error.http_status, {"success": False, "data": None, "message": message, "error": body}, headers)
+    content = _content({"success": False, "data": None, "message": message, "error": body})
+    return _Refusal(request, content, error.http_status, headers)
 
 
 async def on_error(request: Request, error: Exception) -> Response:

@@ -395,6 +395,51 @@ def test_a_body_without_end_is_413_before_it_ends(node: NodeProcess) -> None:
         assert client.recv(KIB).startswith(b"HTTP/1.1 413 ")
 
 
+def _announce(size: int, path: str = "/api/rooms", connection: str = "close") -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: [::1]\r\nConnection: {connection}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    ).encode()
+
+
+def _until_refused(client: socket.socket, data: bytes) -> None:
+    while True:
+        client.sendall(data)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/rooms", b"413"), ("/api/nope", b"404")])
+def test_who_is_refused_while_it_sends_reads_the_answer(node: NodeProcess, path: str, status: bytes) -> None:
+    """A reset would take the answer away: nginx then says 502."""
+    with closing(socket.create_connection(("127.0.0.1", node.port), timeout=10)) as client:
+        client.sendall(_announce(1000 * KIB, path) + b" " * 100 * KIB)
+        assert client.recv(1, socket.MSG_PEEK), "it is answered already"
+        for _ in range(9):
+            client.sendall(b" " * 100 * KIB)
+        answer = b"".join(iter(lambda: client.recv(KIB), b""))
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_who_is_refused_and_sends_no_more_or_without_end_is_cut_off(node: NodeProcess) -> None:
+    with closing(socket.create_connection(("127.0.0.1", node.port), timeout=10)) as silent:
+        silent.sendall(_announce(1000 * KIB) + b" " * 100 * KIB)
+        assert b"".join(iter(lambda: silent.recv(KIB), b"")).startswith(b"HTTP/1.1 413 ")
+    with closing(socket.create_connection(("127.0.0.1", node.port), timeout=10)) as endless:
+        endless.sendall(_announce(1000 * KIB * KIB))
+        with pytest.raises(ConnectionError):
+            _until_refused(endless, b" " * 100 * KIB)
+
+
+def test_a_connection_serves_on_after_a_refusal(node: NodeProcess) -> None:
+    with closing(socket.create_connection(("127.0.0.1", node.port), timeout=10)) as client:
+        for size in (1000 * KIB, 2, 100 * KIB):
+            client.sendall(_announce(size, connection="keep-alive") + b" " * size)
+            answer = b""
+            while b'"timestamp"' not in answer:
+                answer += client.recv(KIB)
+            assert answer.startswith(b"HTTP/1.1 413 " if size > 2 else b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/nope", "/api", "/api/", "/api/nope", "/api/rooms/a/b/c", "/api/rooms/a/b", "/API/ROOMS", "//api/rooms", "/ws",
