@@ -19,13 +19,14 @@ $(VENV)/.dev: pyproject.toml
 serve: $(VENV)/.runtime
 	$(BIN)/c2c serve $(ARGS)
 
-# Most tests wait more than they work, and run in three processes; those that measure frames run after them, alone.
+# Most tests wait more than they work, and run in three processes; pages and the SDK, with their frames and clocks, run
+# after them, alone.
 test: $(VENV)/.dev
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/bench --ignore tests/browser
-	$(BIN)/python -m pytest tests/bench tests/browser
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/bench --ignore tests/browser --ignore tests/web
+	$(BIN)/python -m pytest tests/bench tests/browser tests/web
 endif
 
 lint: $(VENV)/.dev
