@@ -125,6 +125,7 @@ async def test_members_are_kept_up_to_date_and_a_closed_client_has_left(start_no
                 await eventually(lambda: room.members == {"kim", "lee"})
                 assert room.presence["lee"] == "online"
             await eventually(lambda: room.members == {"kim"}, 1)
+            await eventually(lambda: reader.of("user_left"), what="the reader's turn")
             assert reader.of("user_left")[-1]["reason"] == "left"
         assert [event async for event in other.events()] == []
         with pytest.raises(Closed):
