@@ -387,8 +387,10 @@ async def test_input_in_one_tab_counts_for_all_tabs(start_node: StartNode, visit
         await _own_status_is(kim, "online")
         await kim.page.clock.fast_forward("04:00")
         await other.mouse.move(200, 200)
+        await eventually(lambda: _same_last_input(kim.page, other))
         await kim.page.clock.fast_forward("04:00")
         await other.mouse.move(300, 300)
+        await eventually(lambda: _same_last_input(kim.page, other))
         await kim.page.clock.fast_forward("02:00")
         await _seen(lee, "online")
         assert [json.loads(update)["idle"] for update in updates if "status:idle" in update] == [False]
@@ -399,6 +401,11 @@ async def test_input_in_one_tab_counts_for_all_tabs(start_node: StartNode, visit
         await other.mouse.move(400, 300)
         await _seen(lee, "online")
         await _own_status_is(kim, "online")
+
+
+async def _same_last_input(*pages: Page) -> bool:
+    """Storage reaches another tab's process a moment later."""
+    return len({await page.evaluate("localStorage['c2c.active']") for page in pages}) == 1
 
 
 # Stars and notices

@@ -110,7 +110,7 @@ for (const transport of TRANSPORTS) {
       await sleep(1_000);
       await redis.start();
     });
-    await eventually(() => lee.heard.length >= all.length, 'all is heard');
+    await eventually(() => lee.heard.length >= all.length && kim.heard.length >= all.length, 'all is heard');
     assert.deepEqual(texts(await nodes[0].log(roomId)), all);
     assert.deepEqual([kim.heard, lee.heard, kim.room.pending], [all, all, []]);
     kim.c2c.close();
@@ -164,7 +164,7 @@ for (const transport of TRANSPORTS) {
     await eventually(() => lee.heard.length >= all.length && kim.heard.length >= all.length, 'all is heard');
     assert.deepEqual(texts(await nodes[0].log(roomId)), all);
     assert.deepEqual([kim.heard, lee.heard], [all, all]);
-    assert.ok(proxy.accepted > 8);
+    assert.ok(proxy.accepted >= 8); // each of them four times at least
     kim.c2c.close();
     lee.c2c.close();
   });
@@ -178,7 +178,7 @@ for (const transport of TRANSPORTS) {
     for (const start of [0, 20, 40]) {
       const page = await enter(proxy.url, 'kim', roomId, { transport, storage });
       for (const text of all.slice(start, start + 20)) page.room.send({ t: 'msg', text });
-      await sleep(Math.random() * 60);
+      if (start < 40) await sleep(Math.random() * 60); // the last page goes before anything is answered
       // The page goes without a goodbye, in the middle of it.
       proxy.mode = 'refuse';
       proxy.cut();
@@ -261,10 +261,14 @@ test('a room that Redis has lost is opened again; the state is replaced and noth
   assert.equal((await replaced).reason, 'epoch');
   await Promise.all(sent);
   await eventually(() => kim.room.pending.length === 0, 'all is acknowledged');
-  const log = texts(await node.log(roomId));
+  const events = await node.log(roomId);
+  const log = texts(events);
   assert.deepEqual(log.filter((text) => text !== 'before'), numbered(5));
   assert.equal(log.length, 6);
-  assert.deepEqual(kim.heard.slice(-6), log);
+  await eventually(() => kim.room.position.seq >= events.at(-1).seq, 'all is heard');
+  // What was written again before the state was read stands in it, the rest is heard.
+  const shown = kim.room.state.messages.map(({ text }) => text);
+  assert.deepEqual([...shown, ...kim.heard.slice(kim.heard.length - (6 - shown.length))], log);
   kim.c2c.close();
 });
 

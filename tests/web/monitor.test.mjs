@@ -149,9 +149,9 @@ test('search looks into names and addresses, filters into groups', () => {
 
 test('ten thousand endpoints are put together and sorted in a moment', () => {
   const given = Array.from({ length: 10_000 }, (_, n) => summary(`e${n}`, ['UP', 'DOWN'][n % 2]));
-  const started = performance.now();
+  const started = process.cpuUsage();
   assert.equal(known(given).sorted('ko').length, 10_000);
-  const ms = performance.now() - started;
+  const ms = process.cpuUsage(started).user / 1000;
   assert.ok(ms < 1_000, `${ms.toFixed()} ms`);
 });
 

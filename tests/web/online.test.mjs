@@ -94,10 +94,10 @@ test('what is no person is left out, and what a person lacks is empty', () => {
 test('ten thousand people are put together and sorted in a moment', () => {
   const roster = new Roster();
   const users = Array.from({ length: 10_000 }, (_, number) => user(`user${String(number).padStart(5, '0')}`));
-  const started = performance.now();
+  const started = process.cpuUsage();
   roster.replace(state(users.slice(0, 500), true));
   for (let at = 500; at < users.length; at += 500) roster.page(users.slice(at, at + 500), at + 500 < users.length);
   assert.equal(ids(roster).length, 10_000);
-  const ms = performance.now() - started;
+  const ms = process.cpuUsage(started).user / 1000;
   assert.ok(ms < 1_000, `${ms.toFixed()} ms`);
 });

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 const VENV = path.join(REPOSITORY, '.venv/bin/python');
-const PYTHON = process.env.PYTHON ?? (existsSync(VENV) ? VENV : 'python3');
+const PYTHON = process.env.C2C_PYTHON ?? (existsSync(VENV) ? VENV : 'python3');
 
 /** Why the tests can't be run here; `false`: they can. With `CI=true` they have to. */
 export const cannotRun =
