@@ -28,11 +28,11 @@ class Target(WebServer):
                 with target.under_way(self.headers["Host"]):
                     if target.delay_s:
                         time.sleep(target.delay_s)
-                    self.send_response(target.statuses.get(self.path, target.status))
-                    self.send_header("Content-Length", str(len(target.body)))
-                    self.end_headers()
-                    if self.command != "HEAD":
-                        self.wfile.write(target.body)
+                self.send_response(target.statuses.get(self.path, target.status))
+                self.send_header("Content-Length", str(len(target.body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(target.body)
 
             do_GET = do_HEAD = do_POST = answer
 

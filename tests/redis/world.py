@@ -37,7 +37,7 @@ class World:
         self._ears = self.redis.pubsub(ignore_subscribe_messages=True)
         self._ears.subscribe("chan:r")
         self._ears.get_message(timeout=5)
-        settings = Settings(redis_url=f"redis://127.0.0.1:{port}", node_id="n1")
+        settings = Settings(redis_url=f"redis://127.0.0.1:{port}", node_id="n1", redis_timeout_s=30)
         self.pipeline = Pipeline(settings, Metrics())
         self.store = Store(self.pipeline, keys or Keys(), settings, NOW_MS)
         self.now_ms = NOW_MS

@@ -221,9 +221,9 @@ def test_ctrl_c_drains_the_node_before_its_redis_stops(environment: dict[str, st
     async def follow(server: Server) -> None:
         async with Client(server.ws_url, token="kim") as kim:
             await kim.join("r")
+            kim._backoff._uniform = lambda least, most: most  # it is seen gone before it tries again
             server.send(signal.SIGINT)
-            await eventually(lambda: not kim.connected)
-            assert "1012" in kim._trouble
+            await eventually(lambda: "1012" in kim._trouble)
 
     with Server(environment, tmp_path) as server:
         server.open_room("r", "kim")
@@ -333,6 +333,7 @@ async def test_a_killed_worker_comes_back_and_its_connections_leave_the_metrics(
     before = workers_of(two_workers)
     assert len(before) == 2
     async with Client(two_workers.ws_url, token="kim") as kim:
+        kim._backoff._uniform = lambda least, most: most  # it is seen gone before it is back
         victim_node = kim.node_id
         victim = next(pid for pid in before if f"C2C_NODE_ID={victim_node}" in environment_of(pid))
         os.kill(victim, signal.SIGKILL)
@@ -714,10 +715,9 @@ async def test_chat_shows_what_others_write_above_the_line_that_is_being_typed(
             terminal.type("half a li")
             await eventually(lambda: "half a li" in terminal.seen())
             await room.send("msg", text="\x1b[2Jmeanwhile")
-            await eventually(lambda: "meanwhile" in terminal.seen())
             # The line is cleared, the message printed without its escape sequence, the prompt and what was typed again.
-            shown = terminal.seen()
-            assert re.search(r"\r\x1b\[K\d\d:\d\d lee:  \[2Jmeanwhile\r\n> half a li$", shown), shown
+            shown = r"\r\x1b\[K\d\d:\d\d lee:  \[2Jmeanwhile\r\n> half a li$"
+            await eventually(lambda: re.search(shown, terminal.seen()), what="the message above the line")
             terminal.type("ne\n")
             async for event in room.events():
                 if isinstance(event, dict) and event.get("from") == "kim":

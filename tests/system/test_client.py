@@ -230,7 +230,8 @@ async def test_a_stream_that_is_not_read_overflows_loudly(start_node: StartNode)
     async with Client(node.ws_url, token="kim", event_limit=10) as kim:
         room = await kim.join("r")
         for n in range(20):
-            await room.send("msg", text=str(n))
+            ack = await room.send("msg", text=str(n))
+        await eventually(lambda: room.position.seq == ack["seq"], what="all of them")
         async with reading(room.events()) as reader:
             assert isinstance(await reader.failure(), EventsOverflowed)
             assert len(reader.events) == 10
@@ -247,7 +248,7 @@ async def test_every_publish_is_in_the_log_once_across_a_killed_and_restarted_se
     async with Client(node.ws_url, token="kim") as kim, Client(node.ws_url, token="lee") as lee:
         room, other = await kim.join("r"), await lee.join("r")
         async with reading(other.events()) as reader:
-            sends = [asyncio.create_task(room.send("msg", text=str(n))) for n in range(500)]
+            sends = [asyncio.create_task(room.send("msg", text=str(n), deadline_s=90)) for n in range(500)]
             for killed_at in (100, 300):
                 await eventually(lambda at=killed_at: sum(send.done() for send in sends) > at)
                 node.kill()
@@ -473,7 +474,7 @@ async def test_an_expired_token_is_replaced_and_the_room_resumed(start_node: Sta
 
 async def test_a_fixed_token_that_expires_stops_the_client_and_says_so_everywhere(start_node: StartNode) -> None:
     node = jwt_node(start_node)
-    token = mint_token(SECRET, "kim", name=None, ttl_s=2, rooms=None, admin=False)
+    token = mint_token(SECRET, "kim", name=None, ttl_s=4, rooms=None, admin=False)
     async with Client(node.ws_url, token=token) as kim:
         room = await kim.join("r")
         async with reading(room.events()) as reader:

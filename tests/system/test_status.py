@@ -62,7 +62,7 @@ async def seen(http: httpx.AsyncClient, condition: Any = lambda status: True) ->
         status: dict[str, Any] = data(await http.get("/api/status"))
         return status if condition(status) else None
 
-    found: dict[str, Any] = await eventually(look, 20, "the status page says so")
+    found: dict[str, Any] = await eventually(look, 40, "the status page says so")
     return found
 
 
@@ -355,10 +355,10 @@ async def test_while_redis_is_away_the_status_says_so_and_comes_back(
     async def answers(status: int) -> bool:
         return (await http.get("/api/status")).status_code == status
 
-    await eventually(lambda: answers(503), 20)
+    await eventually(lambda: answers(503), 40)
     assert code(await http.get("/api/status")) == (503, "SERVICE_UNAVAILABLE")
     redis_server.start()
-    await eventually(lambda: answers(200), 20)
+    await eventually(lambda: answers(200), 40)
 
 
 # Badges
@@ -371,11 +371,11 @@ async def test_a_badge_says_the_status_or_the_uptime(http: httpx.AsyncClient, re
     assert await badge_words(http, f"{path}?range=day") == ["Shop & <Söhne>", "n/a"]
     await push(http, shop)
     keep(redis_server.client, shop["endpointId"], "days", {2: "99999 0 1"})
-    await eventually(lambda: says(http, path, "up"), 20)
+    await eventually(lambda: says(http, path, "up"), 40)
     assert await badge_words(http, f"{path}?range=day&label=가동률") == ["가동률", "100%"]
     assert await badge_words(http, f"{path}?range=week&label=") == ["99.99%"]
     await push(http, shop, "down")
-    await eventually(lambda: says(http, path, "down"), 20)
+    await eventually(lambda: says(http, path, "down"), 40)
     assert await badge_words(http, f"{path}?range=day") == ["Shop & <Söhne>", "50%"]
 
 

@@ -169,9 +169,9 @@ async def test_a_receiver_that_is_down_is_tried_ever_more_rarely_and_gets_it_onc
     down = await eventually(lambda: webhooks_of(nodes[0])[0]["lastAttemptAt"] and webhooks_of(nodes[0])[0], 20)
     assert (down["lastStatus"], down["pending"]) == (None, 1)
     assert "refused" in down["lastError"]
-    with Receiver(port) as receiver:
-        failures = 4
-        receiver.answer = lambda received: (503 if len(receiver.received) <= failures else 200, {})
+    receiver, failures = Receiver(port), 4
+    receiver.answer = lambda received: (503 if len(receiver.received) <= failures else 200, {})
+    with receiver:
         await until_none_pending(nodes[0], 60)
         assert receiver.ids == [wanted] * (failures + 1)
         assert {received.body for received in receiver.received} == {receiver.received[0].body}
@@ -208,7 +208,7 @@ async def test_a_delivery_whose_node_is_killed_is_made_by_another(
     took_s = receiver.received[1].at_s - receiver.received[0].at_s
     assert receiver.ids == [wanted] * 2
     assert documented_verify()(webhook["secret"], receiver.received[1].headers, receiver.received[1].body)
-    assert LEASE_MS / 1000 - 0.1 <= took_s <= LEASE_MS / 1000 + 5, f"{took_s} s; killed at {killed_s}"
+    assert LEASE_MS / 1000 - 1 <= took_s <= LEASE_MS / 1000 + 5, f"{took_s} s; killed at {killed_s}"
     await until_none_pending(other)
     hanging.set()
     assert len(receiver.received) == 2
@@ -379,7 +379,7 @@ async def test_gone_ends_it_for_good(start_node: StartNode, redis_server: RedisS
 async def test_a_deleted_webhook_is_sent_nothing_more(
     start_node: StartNode, redis_server: RedisServer, receiver: Receiver
 ) -> None:
-    node = start_node(check_allow_cidrs="127.0.0.0/8", webhook_retry_s=1)
+    node = start_node(check_allow_cidrs="127.0.0.0/8", webhook_retry_s=3)
     receiver.answer = lambda received: (503, {})
     doomed = create(node, receiver.url("/doomed"))["webhookId"]
     create(node, receiver.url("/kept"))

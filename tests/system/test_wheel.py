@@ -91,7 +91,7 @@ def test_every_script_loads_from_the_wheel(
 def test_the_wheel_has_the_package_the_scripts_the_licence_and_nothing_else(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
     sources = [path for name in ("c2c", "lua") for path in (ROOT / name).rglob("*") if path.is_file()]
-    ours = {str(path.relative_to(ROOT)) for path in sources if path.suffix != ".pyc"}
+    ours = {str(path.relative_to(ROOT)) for path in sources if "__pycache__" not in path.parts}
     expected = {name if name.startswith("c2c/") else f"c2c/{name}" for name in ours}
     assert {name for name in packed if ".dist-info/" not in name} == expected
     assert "c2c/py.typed" in packed
