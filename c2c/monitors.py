@@ -116,7 +116,7 @@ class IncidentWrite:
 class Commit:
     """What is new about an endpoint. `fence`: None = it is new. `definition`: None = as it was. `due_ms`: None = never.
 
-    `deliveries`: id and body of what goes to webhooks.
+    `span_ms`: the longest time that the result can stand for. `deliveries`: id and body of what goes to webhooks.
     """
 
     endpoint_id: str
@@ -130,6 +130,7 @@ class Commit:
     push_token: str | None = None
     incident: IncidentWrite | None = None
     result: StoredResult | None = None
+    span_ms: int = 0
     events: Sequence[tuple[str, Mapping[str, Any]]] = ()
     deliveries: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
 
@@ -209,7 +210,7 @@ class Monitors:
                 "push_token": digest_of(commit.push_token) if commit.push_token else "",
                 **_incident_arguments(incident),
                 "incident_open": int(incident is not None and incident.is_open),
-                **_result_arguments(result),
+                **_result_arguments(result, commit.span_ms),
                 "events": len(commit.events),
             },
             _read_committed,
@@ -435,11 +436,12 @@ def _incident_arguments(incident: IncidentWrite | None) -> dict[str, Argument]:
     return {"incident": incident.incident_id, "incident_ms": incident.started_ms, "incident_text": incident.text}
 
 
-def _result_arguments(result: StoredResult | None) -> dict[str, Argument]:
+def _result_arguments(result: StoredResult | None, span_ms: int) -> dict[str, Argument]:
     if result is None:
-        return dict.fromkeys(("result_ms", "status", "response_ms", "code", "error", "reason"), "")
+        return dict.fromkeys(("result_ms", "span_ms", "status", "response_ms", "code", "error", "reason"), "")
     return {
         "result_ms": result.slot_ms,
+        "span_ms": span_ms,
         "status": result.status,
         "response_ms": "" if result.response_ms is None else result.response_ms,
         "code": "" if result.status_code is None else result.status_code,

@@ -44,6 +44,7 @@
 --   incident_open    1 or 0
 --   incident_text    JSON
 --   result_ms        the slot of a result, ms, '' = there is no result
+--   span_ms          the longest time that it can stand for, ms
 --   status           of the result
 --   response_ms      '' = none
 --   code             '' = none
@@ -69,9 +70,9 @@ local clock, channel, own_channel, id, fence, limit = ARGV[1], ARGV[2], ARGV[3],
 local epoch, retention, due_ms, target, definition, state = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local summary, push_token = ARGV[13], ARGV[14]
 local incident, incident_ms, incident_open, incident_text = ARGV[15], ARGV[16], ARGV[17], ARGV[18]
-local result_ms, status, response_ms, code = ARGV[19], ARGV[20], ARGV[21], ARGV[22]
-local error, reason, events = ARGV[23], ARGV[24], tonumber(ARGV[25])
-local FIRST_EVENT = 26
+local result_ms, span_ms, status, response_ms, code = ARGV[19], ARGV[20], ARGV[21], ARGV[22], ARGV[23]
+local error, reason, events = ARGV[24], ARGV[25], tonumber(ARGV[26])
+local FIRST_EVENT = 27
 
 if redis.call('EXISTS', k.room) == 0 then
   return {'ROOM_NOT_FOUND'}
@@ -114,7 +115,7 @@ if push_token ~= '' then
   redis.call('HSET', k.push_tokens, push_token, id)
 end
 if result_ms ~= '' then
-  history_add(results, hours, days, tonumber(result_ms), status, response_ms, code, error, reason)
+  history_add(results, hours, days, tonumber(result_ms), tonumber(span_ms), status, response_ms, code, error, reason)
 end
 if incident ~= '' then
   monitor_incident(k, incident, incident_ms, incident_open == '1', incident_text)

@@ -69,6 +69,7 @@ def _commit(
         push_token=definition.pushToken if is_edit else None,
         incident=None if incident is None else incident_write(incident),
         result=result,
+        span_ms=definition.span_ms,
         events=events,
         deliveries=deliveries,
     )

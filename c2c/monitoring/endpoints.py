@@ -156,6 +156,15 @@ class Definition(BaseModel):
         return round(self.interval * 1000)
 
     @property
+    def grace_ms(self) -> int:
+        return round(self.grace * 1000)
+
+    @property
+    def span_ms(self) -> int:
+        """The longest time between two results while all is well: what one of them can stand for."""
+        return self.interval_ms + (self.grace_ms if self.kind == "push" else round(self.timeout * 1000))
+
+    @property
     def slot_phase_ms(self) -> int:
         """Where in the interval its slots lie: spread by a hash, so that not everything is due at once."""
         return zlib.crc32(self.endpointId.encode()) % self.interval_ms

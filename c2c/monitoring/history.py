@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from itertools import groupby, zip_longest
 from typing import Any, Final, Literal, TypeAlias
@@ -21,7 +21,7 @@ BOUNDS_MS: Final = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_0
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 WINDOWS: Final = {"day": 24, "week": 7 * 24, "month": 30 * 24}
-_COUNTS: Final = 6
+_FIGURES: Final = 8
 _FEW: Final = 300
 _DAY_STEP_MS: Final = 300_000
 
@@ -34,7 +34,8 @@ NAME_LENGTHS: Final[Mapping[Column, int]] = {"hours": len("2026-01-02T03"), "day
 class Bucket:
     """Results, counted. `sum_ms`, `max_ms` and `histogram` are about answers that have a latency: no failures.
 
-    `histogram` has a place for each of `BOUNDS_MS` and one for what took longer; zeros at its end may be missing.
+    `up_ms`, `down_ms`: the time that those stand for which found it up (slow is up) and down. `histogram` has a place
+    for each of `BOUNDS_MS` and one for what took longer; zeros at its end may be missing.
     """
 
     up: int = 0
@@ -43,6 +44,8 @@ class Bucket:
     unknown: int = 0
     sum_ms: int = 0
     max_ms: int = 0
+    up_ms: int = 0
+    down_ms: int = 0
     histogram: tuple[int, ...] = ()
 
     def __add__(self, other: Bucket) -> Bucket:
@@ -53,13 +56,16 @@ class Bucket:
             self.unknown + other.unknown,
             self.sum_ms + other.sum_ms,
             max(self.max_ms, other.max_ms),
+            self.up_ms + other.up_ms,
+            self.down_ms + other.down_ms,
             tuple(mine + theirs for mine, theirs in zip_longest(self.histogram, other.histogram, fillvalue=0)),
         )
 
     @property
     def uptime(self) -> float | None:
-        """The share of checks that found it up, 0 to 1; None: nothing is known. Slow is up."""
-        return uptime_of([self])
+        """The share of the known time in which it was up, 0 to 1; None: nothing is known. Slow is up."""
+        known_ms = self.up_ms + self.down_ms
+        return self.up_ms / known_ms if known_ms else None
 
     @property
     def average(self) -> float | None:
@@ -84,14 +90,17 @@ class Bucket:
 def parse_bucket(text: bytes | str) -> Bucket:
     """A bucket as it stands in Redis. Raises ValueError for anything else."""
     numbers = [int(word) for word in text.split()]
-    up, degraded, down, unknown, sum_ms, max_ms = (*numbers[:_COUNTS], *[0] * (_COUNTS - len(numbers)))
-    return Bucket(up, degraded, down, unknown, sum_ms, max_ms, tuple(numbers[_COUNTS:]))
+    up, degraded, down, unknown, sum_ms, max_ms, up_ms, down_ms = (
+        *numbers[:_FIGURES],
+        *[0] * (_FIGURES - len(numbers)),
+    )
+    return Bucket(up, degraded, down, unknown, sum_ms, max_ms, up_ms, down_ms, tuple(numbers[_FIGURES:]))
 
 
 def format_bucket(bucket: Bucket) -> str:
     """A bucket as it stands in Redis."""
-    counts = (bucket.up, bucket.degraded, bucket.down, bucket.unknown, bucket.sum_ms, bucket.max_ms)
-    numbers = [*counts, *bucket.histogram]
+    *figures, histogram = astuple(bucket)
+    numbers = [*figures, *histogram]
     while numbers and not numbers[-1]:
         numbers.pop()
     return " ".join(map(str, numbers))
@@ -100,13 +109,6 @@ def format_bucket(bucket: Bucket) -> str:
 def merge(buckets: Iterable[Bucket]) -> Bucket:
     """All of them as one."""
     return sum(buckets, Bucket())
-
-
-def uptime_of(buckets: Sequence[Bucket]) -> float | None:
-    """That of all of them together."""
-    good = sum(bucket.up + bucket.degraded for bucket in buckets)
-    known = good + sum(bucket.down for bucket in buckets)
-    return good / known if known else None
 
 
 def bucket_name(column: Column, at_ms: int) -> str:
@@ -242,7 +244,7 @@ def day_points(results: Sequence[Measured], interval_ms: int) -> list[Point]:
 
 
 def counted(results: Iterable[Measured]) -> Bucket:
-    """Results as a bucket."""
+    """Results as a bucket; of the time that they stand for it knows nothing."""
     counts = dict.fromkeys(STATUSES, 0)
     histogram = [0] * (len(BOUNDS_MS) + 1)
     sum_ms = max_ms = 0
@@ -254,7 +256,8 @@ def counted(results: Iterable[Measured]) -> Bucket:
             max_ms = max(max_ms, each.latency_ms)
     while histogram and not histogram[-1]:
         histogram.pop()
-    return Bucket(counts["UP"], counts["DEGRADED"], counts["DOWN"], counts["UNKNOWN"], sum_ms, max_ms, tuple(histogram))
+    by_status = (counts["UP"], counts["DEGRADED"], counts["DOWN"], counts["UNKNOWN"])
+    return Bucket(*by_status, sum_ms, max_ms, histogram=tuple(histogram))
 
 
 def _nearest(ordered: Sequence[int], share: float) -> int | None:

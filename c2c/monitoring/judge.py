@@ -79,6 +79,8 @@ def judge(definition: Definition, state: State, result: Result, seen: Circumstan
         error=result.error,
         reason=result.reason,
         maintenance=seen.maintenance,
+        # What failed during maintenance was planned: an incident begins behind it.
+        failing_since=None if state.maintenance else state.failing_since,
         phases=phases_json(result.phases),
         certificate_expires_at=result.certificate_expires_at_ms or state.certificate_expires_at,
     )
@@ -92,7 +94,7 @@ def judge(definition: Definition, state: State, result: Result, seen: Circumstan
         after = replace(after, since=seen.done_ms)
     after, incident = _incident(definition, after, seen, failed=not result.ok and not ignored)
     after, warning = _certificate(definition, after, seen)
-    events = [("check:completed", _completed(definition, result, outcome, seen))]
+    events = [("check:completed", _completed(definition, result, outcome, after, seen))]
     if after.status != state.status:
         events.append(("endpoint:status-changed", _changed(definition, state, after)))
     if incident is not None:
@@ -226,13 +228,15 @@ def _certificate(definition: Definition, state: State, seen: Circumstances) -> t
     return replace(state, warned_days=due), [("endpoint:certificate-expiring", fields)]
 
 
-def _completed(definition: Definition, result: Result, outcome: Status, seen: Circumstances) -> Fields:
+def _completed(definition: Definition, result: Result, outcome: Status, after: State, seen: Circumstances) -> Fields:
     return {
         "endpointId": definition.endpointId,
         **outcome_json(result, outcome),
         "slot": iso8601(seen.slot_ms),
         "checkedAt": iso8601(seen.done_ms),
         "nodeId": seen.node_id,
+        "maintenance": after.maintenance,
+        "certificateExpiresAt": None if after.certificate_expires_at is None else iso8601(after.certificate_expires_at),
     }
 
 
@@ -252,7 +256,7 @@ def _changed(definition: Definition, before: State, after: State) -> Fields:
 def next_due(definition: Definition, state: State, seen: Circumstances) -> int:
     """When the next check is due: on the grid; sooner while the endpoint fails and until it has recovered for good."""
     if definition.kind == "push":
-        return seen.done_ms + definition.interval_ms + (round(definition.grace * 1000) if not state.failures else 0)
+        return seen.done_ms + definition.interval_ms + (definition.grace_ms if state.reason != "missed" else 0)
     if state.failures or state.status == "DOWN":
         return seen.done_ms + round(min(definition.retryInterval, definition.interval) * 1000)
     return definition.slot_after(seen.slot_ms, seen.done_ms)

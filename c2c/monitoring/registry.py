@@ -77,7 +77,7 @@ class Registry:
         now_ms = await self._rules.read()
         definition = self.draft(wanted, admin=admin, creator=creator.user_id, now_ms=now_ms)
         state = State(since=now_ms)
-        due_ms = now_ms + definition.interval_ms + round(definition.grace * 1000)
+        due_ms = now_ms + definition.interval_ms + definition.grace_ms
         told = {
             "endpointId": definition.endpointId,
             "name": definition.name,
@@ -153,7 +153,7 @@ class Registry:
             unmoved = all(
                 getattr(definition, field) == getattr(former, field) for field in ("interval", "grace", "paused")
             )
-            wait_ms = definition.interval_ms + round(definition.grace * 1000)
+            wait_ms = definition.interval_ms + definition.grace_ms
             due_ms = stored.due_ms if unmoved else now_ms + wait_ms
         await self._rules.read()
         commit = edit_commit(

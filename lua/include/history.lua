@@ -1,11 +1,15 @@
 -- One endpoint's results: each of the last day in a stream; counted by hour for 90 days and by day for two years. Needs
 -- event_append.
 --
--- An hour or a day is one text: `<up> <degraded> <down> <unknown> <sum of ms> <highest ms>`, then how many answers took up
--- to 10 ms, to 20 ms … and longer; zeros at its end are left out. Only `up` and `degraded` have a latency.
+-- An hour or a day is one text: `<up> <degraded> <down> <unknown> <sum of ms> <highest ms> <ms up> <ms down>`, then how many
+-- answers took up to 10 ms, to 20 ms … and longer; zeros at its end are left out. Only `up` and `degraded` have a latency.
+--
+-- A result stands for the time since the one before it, `span_ms` at most: an endpoint that fails is checked more often, and
+-- counting checks would make each of its minutes down weigh as much as several up. The first one stands for a second.
 
 local HISTORY_STATUSES = {UP = 1, DEGRADED = 2, DOWN = 3, UNKNOWN = 4}
-local HISTORY_SUM, HISTORY_MAX = 5, 6
+local HISTORY_SUM, HISTORY_MAX, HISTORY_UP_MS, HISTORY_DOWN_MS = 5, 6, 7, 8
+local HISTORY_FIRST_MS = 1000
 local HISTORY_BOUNDS = {10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000} -- as in c2c/monitoring/history.py
 local HISTORY_RESULTS, HISTORY_TEXT_MS = 20000, 3600000
 local HISTORY_DAY_MS, HISTORY_HOURS_MS, HISTORY_DAYS_MS = 86400000, 90 * 86400000, 730 * 86400000
@@ -52,8 +56,9 @@ local function history_forget(bucket, at_ms, length, kept_ms)
   end
 end
 
--- Counts a result in an hour or a day; `ms` is nil where it has no latency. Returns whether it is a new one.
-local function history_count(bucket, name, status, ms)
+-- Counts a result that stands for `stands_ms` in an hour or a day; `ms` is nil where it has no latency. Returns whether it
+-- is a new hour or day.
+local function history_count(bucket, name, status, ms, stands_ms)
   local former, words = redis.call('HGET', bucket, name), {}
   for word in string.gmatch(former or '', '%d+') do
     words[#words + 1] = word
@@ -64,24 +69,31 @@ local function history_count(bucket, name, status, ms)
     end
     words[place] = string.format('%.0f', number)
   end
-  local place = HISTORY_STATUSES[status]
-  set(place, (words[place] or 0) + 1)
+  local function add(place, number)
+    set(place, (words[place] or 0) + number)
+  end
+  add(HISTORY_STATUSES[status], 1)
+  if status == 'DOWN' then
+    add(HISTORY_DOWN_MS, stands_ms)
+  elseif status ~= 'UNKNOWN' then
+    add(HISTORY_UP_MS, stands_ms)
+  end
   if ms then
-    set(HISTORY_SUM, (words[HISTORY_SUM] or 0) + ms)
+    add(HISTORY_SUM, ms)
     set(HISTORY_MAX, math.max(words[HISTORY_MAX] or 0, ms))
-    place = HISTORY_MAX + 1
-    while HISTORY_BOUNDS[place - HISTORY_MAX] and ms > HISTORY_BOUNDS[place - HISTORY_MAX] do
-      place = place + 1
+    local bound = 1
+    while HISTORY_BOUNDS[bound] and ms > HISTORY_BOUNDS[bound] do
+      bound = bound + 1
     end
-    set(place, (words[place] or 0) + 1)
+    add(HISTORY_DOWN_MS + bound, 1)
   end
   redis.call('HSET', bucket, name, table.concat(words, ' '))
   return not former
 end
 
--- Adds a result. `at_ms`: its slot; `status`: UP, DEGRADED, DOWN or UNKNOWN; `ms`: how long it took, whole; '' where there
--- is no such thing.
-local function history_add(results, hours, days, at_ms, status, ms, code, text, reason)
+-- Adds a result. `at_ms`: its slot; `span_ms`: the longest time that it can stand for; `status`: UP, DEGRADED, DOWN or
+-- UNKNOWN; `ms`: how long it took, whole; '' where there is no such thing.
+local function history_add(results, hours, days, at_ms, span_ms, status, ms, code, text, reason)
   local last = redis.call('XREVRANGE', results, '+', '-', 'COUNT', 1)[1]
   if last and history_ms(last[1]) > at_ms + HISTORY_DAY_MS then
     -- The clock went back by more than a day: what stands here is from a time that never was.
@@ -96,11 +108,13 @@ local function history_add(results, hours, days, at_ms, status, ms, code, text, 
 
   local is_answer = (status == 'UP' or status == 'DEGRADED') and ms ~= ''
   local latency, name = is_answer and tonumber(ms) or nil, iso8601(at_ms)
+  local since_ms = last and at_ms - history_ms(last[1]) or HISTORY_FIRST_MS
+  local stands_ms = math.max(0, math.min(since_ms, span_ms))
   -- A new hour or day is the occasion to forget old ones.
-  if history_count(hours, string.sub(name, 1, 13), status, latency) then
+  if history_count(hours, string.sub(name, 1, 13), status, latency, stands_ms) then
     history_forget(hours, at_ms, 13, HISTORY_HOURS_MS)
   end
-  if history_count(days, string.sub(name, 1, 10), status, latency) then
+  if history_count(days, string.sub(name, 1, 10), status, latency, stands_ms) then
     history_forget(days, at_ms, 10, HISTORY_DAYS_MS)
   end
 end

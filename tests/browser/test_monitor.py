@@ -783,7 +783,7 @@ def remember_hours(redis_server: RedisServer, endpoint_id: str, medians: list[in
         spread = [0] * len(BOUNDS_MS)
         for place, count in ((1, 40), (2, 15), (3, 5 - down)):
             spread[sum(ms * place > bound for bound in BOUNDS_MS)] += count
-        bucket = Bucket(60 - down, 0, down, 0, ms * 70, ms * 3, tuple(spread))
+        bucket = Bucket(60 - down, 0, down, 0, ms * 70, ms * 3, (60 - down) * 60_000, down * 60_000, tuple(spread))
         hours[name] = format_bucket(bucket)
         days[name[:10]] = days.get(name[:10], Bucket()) + bucket
     key = f"room:endpoint:{endpoint_id}"

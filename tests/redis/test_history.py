@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ from tests.support import RedisServer
 
 RESULTS, HOURS, DAYS = "room:endpoint:e:results", "room:endpoint:e:hours", "room:endpoint:e:days"
 MINUTE_MS = 60_000
-WORDS = 6
+WORDS = 7
 
 # As the commit script does it, and many at once: `history_add` stands in an include and has no script of its own.
 _ADD = "\n".join(
@@ -44,7 +45,8 @@ _ADD = "\n".join(
             for name in ("event_append", "history")
         ],
         f"for i = 1, #ARGV, {WORDS} do",
-        "  history_add(KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[i]), unpack(ARGV, i + 1, i + 5))",
+        "  local at_ms, span_ms = tonumber(ARGV[i]), tonumber(ARGV[i + 1])",
+        "  history_add(KEYS[1], KEYS[2], KEYS[3], at_ms, span_ms, unpack(ARGV, i + 2, i + 6))",
         "end",
     ]
 )
@@ -60,11 +62,13 @@ class Found:
     code: int | None = 200
     error: str = ""
     reason: str = ""
+    span_ms: int = MINUTE_MS
 
     @property
     def words(self) -> list[str | int]:
         ms = "" if self.ms is None else self.ms
-        return [self.at_ms, self.status, ms, "" if self.code is None else self.code, self.error, self.reason]
+        code = "" if self.code is None else self.code
+        return [self.at_ms, self.span_ms, self.status, ms, code, self.error, self.reason]
 
     @property
     def measured(self) -> Measured:
@@ -106,8 +110,8 @@ async def test_a_result_is_written_with_its_slot_and_counted_in_its_hour_and_day
     fields = {"status": "UP", "ms": "120", "code": "200", "error": "", "reason": ""}
     assert world.dump() == {
         RESULTS: [(f"{NOW_MS}-0", fields)],
-        HOURS: {"2026-01-02T03": "1 0 0 0 120 120 0 0 0 0 1"},
-        DAYS: {"2026-01-02": "1 0 0 0 120 120 0 0 0 0 1"},
+        HOURS: {"2026-01-02T03": "1 0 0 0 120 120 1000 0 0 0 0 0 1"},
+        DAYS: {"2026-01-02": "1 0 0 0 120 120 1000 0 0 0 0 0 1"},
     }
     assert await shown(world) == [Found(ms=120, code=200).stored]
 
@@ -134,7 +138,10 @@ async def test_two_results_of_one_slot_and_a_clock_that_went_back_are_all_kept_i
     assert ids(world.redis) == [f"{NOW_MS}-0", f"{NOW_MS}-1", f"{NOW_MS}-2", f"{NOW_MS}-3", f"{NOW_MS + 1}-0"]
     assert [result.response_ms for result in await shown(world)] == [0, 1, 2, 3, 4]
     # The hour is that of the slot all the same.
-    assert world.redis.hgetall(HOURS) == {"2026-01-02T03": "4 0 0 0 8 4 4", "2026-01-02T02": "1 0 0 0 2 2 1"}
+    assert world.redis.hgetall(HOURS) == {
+        "2026-01-02T03": "4 0 0 0 8 4 1001 0 4",
+        "2026-01-02T02": "1 0 0 0 2 2 0 0 1",
+    }
 
 
 async def test_results_of_a_future_that_never_came_make_room(world: World) -> None:
@@ -215,21 +222,39 @@ async def test_a_text_whose_result_is_gone_is_empty_and_comes_back_whole_within_
 # Hours and days
 
 
+def timed(results: Sequence[Found]) -> list[tuple[Found, int]]:
+    """Each with the time that it stands for: since the one before it, its span at most; the first one for a second."""
+    times_ms = [1_000, *[after.at_ms - before.at_ms for before, after in pairwise(results)]]
+    return [(each, max(0, min(each.span_ms, ms))) for each, ms in zip(results, times_ms, strict=True)]
+
+
+def counted_one(each: Found, stands_ms: int) -> Bucket:
+    up = each.status in ("UP", "DEGRADED")
+    times = Bucket(up_ms=stands_ms if up else 0, down_ms=stands_ms if each.status == "DOWN" else 0)
+    return counted([each.measured]) + times
+
+
+def counted_with_times(results: Sequence[Found], from_ms: int = 0) -> Bucket:
+    return merge(counted_one(each, stands_ms) for each, stands_ms in timed(results) if each.at_ms >= from_ms)
+
+
 async def test_unknown_and_failures_have_no_latency_and_unknown_no_uptime(world: World) -> None:
-    add(
-        world.redis, Found(status="UP", ms=10), Found(status="DEGRADED", ms=9_000), Found(status="DOWN", ms=30_000),
-        Found(status="UNKNOWN", ms=777), Found(status="UP", ms=None),
-    )  # fmt: skip
-    expected = "2 1 1 1 9010 9000 1 0 0 0 0 0 0 0 0 1"
+    found: list[tuple[Status, int | None]] = [
+        ("UP", 10), ("DEGRADED", 9_000), ("DOWN", 30_000), ("UNKNOWN", 777), ("UP", None),
+    ]  # fmt: skip
+    add(world.redis, *[Found(NOW_MS + n * MINUTE_MS, status, ms) for n, (status, ms) in enumerate(found)])
+    expected = "2 1 1 1 9010 9000 121000 60000 1 0 0 0 0 0 0 0 0 1"
     assert (world.redis.hgetall(HOURS), world.redis.hgetall(DAYS)) == (
         {"2026-01-02T03": expected}, {"2026-01-02": expected},
     )  # fmt: skip
     (bucket,) = (await world.store.histories.buckets("e", "hours", ["2026-01-02T03"])).values()
-    assert (bucket.uptime, bucket.average) == (3 / 4, 4505)
+    assert (bucket.uptime, bucket.average) == (121 / 181, 4505)
 
 
 async def test_zeros_at_the_end_are_left_out(world: World) -> None:
-    for status, text in zip(STATUSES, ("1", "0 0 1", "0 1", "0 0 0 1"), strict=True):
+    for status, text in zip(
+        STATUSES, ("1 0 0 0 0 0 1000", "0 0 1 0 0 0 0 1000", "0 1 0 0 0 0 1000", "0 0 0 1"), strict=True
+    ):
         world.redis.flushall()
         add(world.redis, Found(status=status, ms=None))
         assert world.redis.hvals(HOURS) == world.redis.hvals(DAYS) == [text]
@@ -239,7 +264,7 @@ async def test_each_latency_counts_where_python_says_it_belongs(world: World) ->
     latencies = sorted({0, 1, *[bound + more for bound in BOUNDS_MS for more in (-1, 0, 1)], 120_000})
     results = [Found(NOW_MS + n, ms=ms) for n, ms in enumerate(latencies)]
     add(world.redis, *results)
-    expected = counted(each.measured for each in results)
+    expected = counted_with_times(results)
     assert world.redis.hvals(DAYS) == [format_bucket(expected)]
     assert len(expected.histogram) == len(BOUNDS_MS) + 1
     assert await world.store.histories.buckets("e", "days", ["2026-01-02"]) == {"2026-01-02": expected}
@@ -248,9 +273,9 @@ async def test_each_latency_counts_where_python_says_it_belongs(world: World) ->
 async def test_sums_are_exact_beyond_what_32_bits_and_short_numbers_hold(world: World) -> None:
     big = 2**53 - 120_000
     for key, name in ((HOURS, "2026-01-02T03"), (DAYS, "2026-01-02")):
-        world.redis.hset(key, name, f"{2**31} 0 0 0 {big} 120000 0 0 0 0 0 0 0 0 0 0 0 {2**31}")
+        world.redis.hset(key, name, f"{2**31} 0 0 0 {big} 120000 {big} 0 0 0 0 0 0 0 0 0 0 0 0 {2**31}")
     add(world.redis, Found(ms=119_999))
-    expected = f"{2**31 + 1} 0 0 0 {2**53 - 1} 120000 0 0 0 0 0 0 0 0 0 0 0 {2**31 + 1}"
+    expected = f"{2**31 + 1} 0 0 0 {2**53 - 1} 120000 {big + 1000} 0 0 0 0 0 0 0 0 0 0 0 0 {2**31 + 1}"
     assert world.redis.hvals(HOURS) == world.redis.hvals(DAYS) == [expected]
 
 
@@ -286,6 +311,27 @@ def random_results(seed: int, every_ms: int, count: int, from_ms: int = NOW_MS) 
     return results
 
 
+async def test_an_hour_down_is_an_hour_however_often_it_is_looked_at_meanwhile(world: World) -> None:
+    """At the defaults an endpoint that fails is checked every 10 s instead of every 60 s."""
+    midnight = NOW_MS - NOW_MS % DAY_MS
+    down_ms = range(midnight + 9 * HOUR_MS, midnight + 10 * HOUR_MS, 10_000)
+    up_ms = [at_ms for at_ms in range(midnight, midnight + DAY_MS, MINUTE_MS) if at_ms not in down_ms]
+    results = [Found(at_ms) for at_ms in up_ms] + [failed(at_ms) for at_ms in down_ms]
+    add(world.redis, *sorted(results, key=lambda each: each.at_ms))
+    (day,) = (await world.store.histories.buckets("e", "days", [bucket_name("days", midnight)])).values()
+    assert (day.up, day.down) == (23 * 60, 360)
+    assert day.uptime == pytest.approx(23 / 24, abs=0.001)
+    add(world.redis, *[Found(midnight + DAY_MS - MINUTE_MS + n) for n in range(1, 500)])
+    (asked,) = (await world.store.histories.buckets("e", "days", [bucket_name("days", midnight)])).values()
+    assert asked.uptime == pytest.approx(day.uptime, abs=0.000_1), "who asks often does not make it better"
+
+
+async def test_a_result_stands_for_no_more_than_its_span_and_the_first_one_for_a_second(world: World) -> None:
+    """While nobody checks, nothing is known; and of the time before an endpoint was made nothing ever."""
+    add(world.redis, failed(NOW_MS), Found(NOW_MS + 10_000), Found(NOW_MS + HOUR_MS // 4))
+    assert [text.split()[6:8] for text in world.redis.hvals(HOURS)] == [["70000", "1000"]]
+
+
 @pytest.mark.parametrize("hour", [0, 1, 13, 23])
 async def test_uptimes_are_exact_to_the_hour(world: World, hour: int) -> None:
     midnight = NOW_MS - NOW_MS % DAY_MS
@@ -300,7 +346,7 @@ async def test_uptimes_are_exact_to_the_hour(world: World, hour: int) -> None:
     this_hour = until_ms - until_ms % HOUR_MS
     for window, length in (("day", 24), ("week", 7 * 24), ("month", 30 * 24)):
         begin = this_hour - (length - 1) * HOUR_MS
-        exact = counted(each.measured for each in results if each.at_ms >= begin).uptime
+        exact = counted_with_times(results, begin).uptime
         assert exact is not None
         assert found[window] == round(exact, 6) < 1
     world.store.set_clock(until_ms)
@@ -314,11 +360,11 @@ async def test_what_is_in_the_hours_and_days_is_what_was_added(world: World) -> 
     for column in columns:
         names = [name for _, name in newest_names(column, results[-1].at_ms, 400)]
         found = await world.store.histories.buckets("e", column, names)
-        by_name: dict[str, list[Measured]] = {}
-        for each in results:
-            by_name.setdefault(bucket_name(column, each.at_ms), []).append(each.measured)
-        assert found == {name: counted(members) for name, members in by_name.items()}
-        assert merge(found.values()) == counted(each.measured for each in results)
+        by_name = {name: Bucket() for name in names if name <= bucket_name(column, results[-1].at_ms)}
+        for each, stands_ms in timed(results):
+            by_name[bucket_name(column, each.at_ms)] += counted_one(each, stands_ms)
+        assert found == {name: bucket for name, bucket in by_name.items() if bucket != Bucket()}
+        assert merge(found.values()) == counted_with_times(results)
 
 
 # Memory

@@ -30,7 +30,7 @@ from c2c.monitoring.history import (
     uptime_names,
     uptimes,
 )
-from c2c.monitoring.results import STATUSES, Status
+from c2c.monitoring.results import STATUSES
 
 NOW_MS = 1_767_323_045_678  # 2026-01-02T03:04:05.678Z
 MINUTE_MS = 60_000
@@ -38,7 +38,10 @@ NOTHING = {"up": 0, "degraded": 0, "down": 0, "unknown": 0, "average": None, "ma
 
 latencies = st.one_of(st.none(), st.integers(0, 120_000), st.sampled_from(BOUNDS_MS))
 results = st.builds(Measured, st.just(NOW_MS), st.sampled_from(STATUSES), latencies)
-buckets = st.lists(results, max_size=40).map(counted)
+times = st.builds(
+    lambda up_ms, down_ms: Bucket(up_ms=up_ms, down_ms=down_ms), st.integers(0, 2**50), st.integers(0, 2**50)
+)
+buckets = st.builds(lambda many, stood: counted(many) + stood, st.lists(results, max_size=40), times)
 shares = st.floats(0, 1)
 moments = st.integers(0, 4_000_000_000_000)
 
@@ -81,9 +84,9 @@ def test_what_is_no_bucket_is_refused(text: str) -> None:
 
 
 def test_large_numbers_stay_exact() -> None:
-    bucket = parse_bucket(f"{2**40} 0 0 0 {2**53 + 1} 1 {2**40}")
+    bucket = parse_bucket(f"{2**40} 0 0 0 {2**53 + 1} 1 {2**53 + 1} 7 {2**40}")
     assert (bucket + bucket).sum_ms == 2**54 + 2
-    assert format_bucket(bucket + bucket) == f"{2**41} 0 0 0 {2**54 + 2} 1 {2**41}"
+    assert format_bucket(bucket + bucket) == f"{2**41} 0 0 0 {2**54 + 2} 1 {2**54 + 2} 14 {2**41}"
 
 
 # Uptime
@@ -91,25 +94,24 @@ def test_large_numbers_stay_exact() -> None:
 
 @given(buckets)
 def test_uptime_is_a_share_or_unknown(bucket: Bucket) -> None:
-    known = bucket.up + bucket.degraded + bucket.down
-    assert (bucket.uptime is None) == (known == 0)
+    known_ms = bucket.up_ms + bucket.down_ms
+    assert (bucket.uptime is None) == (known_ms == 0)
     assert bucket.uptime is None or 0 <= bucket.uptime <= 1
-    assert (bucket.uptime == 1) == (known > 0 and bucket.down == 0)
+    assert (bucket.uptime == 1) == (known_ms > 0 and bucket.down_ms == 0)
 
 
 @pytest.mark.parametrize(
-    ("statuses", "uptime"),
+    ("bucket", "uptime"),
     [
-        ([], None),
-        (["UNKNOWN"] * 5, None),
-        (["DOWN"], 0.0),
-        (["UP"], 1.0),
-        (["DEGRADED"], 1.0),
-        (["UP", "DEGRADED", "DOWN", "DOWN", "UNKNOWN", "UNKNOWN"], 0.5),
+        (Bucket(), None),
+        (Bucket(unknown=5), None),
+        (Bucket(down=1, down_ms=60_000), 0.0),
+        (Bucket(up=1, up_ms=60_000), 1.0),
+        (Bucket(up=60, down=12, up_ms=3_600_000, down_ms=120_000), 30 / 31),
     ],
 )
-def test_no_data_is_no_uptime_and_slow_is_up(statuses: list[Status], uptime: float | None) -> None:
-    assert counted(Measured(NOW_MS, status, 5) for status in statuses).uptime == uptime
+def test_no_data_is_no_uptime_and_time_counts_not_checks(bucket: Bucket, uptime: float | None) -> None:
+    assert bucket.uptime == uptime
     assert uptimes(NOW_MS, {}, {}) == dict.fromkeys(WINDOWS)
 
 
@@ -138,9 +140,9 @@ def test_what_is_asked_of_an_endpoint_is_little(now_ms: int) -> None:
 def test_uptimes_of_a_failure_that_leaves_one_window_after_the_other() -> None:
     now_ms = at("2026-03-10T05:30")
     down_ms = at("2026-03-09T05:00")
-    up = Bucket(up=3)
+    up = Bucket(up=3, up_ms=3)
     hours = {bucket_name("hours", now_ms - n * HOUR_MS): up for n in range(24 * 31)}
-    hours[bucket_name("hours", down_ms)] = Bucket(up=2, down=1)
+    hours[bucket_name("hours", down_ms)] = Bucket(up=2, down=1, up_ms=2, down_ms=1)
 
     def found(moment_ms: int) -> dict[str, float | None]:
         past = {name: bucket for name, bucket in hours.items() if name <= bucket_name("hours", moment_ms)}
@@ -158,8 +160,8 @@ def test_uptimes_of_a_failure_that_leaves_one_window_after_the_other() -> None:
 
 def test_one_failure_in_half_a_million_checks_still_shows() -> None:
     now_ms = at("2026-03-10T23:59")
-    days = {name: Bucket(up=17_280) for _, name in newest_names("days", now_ms, 30)}
-    days["2026-03-01"] = Bucket(up=17_279, down=1)
+    days = {name: Bucket(up_ms=17_280) for _, name in newest_names("days", now_ms, 30)}
+    days["2026-03-01"] = Bucket(up_ms=17_279, down_ms=1)
     assert uptimes(now_ms, {}, days) == {"day": 1.0, "week": 1.0, "month": 0.999998}
 
 

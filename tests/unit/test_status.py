@@ -167,7 +167,10 @@ def test_the_verdict_is_the_worst_of_what_is_known_and_not_in_maintenance(status
 
 
 def test_figures_are_the_days_and_the_windows() -> None:
-    days = {bucket_name("days", NOW_MS): Bucket(up=1, down=1), bucket_name("days", NOW_MS - DAY_MS): Bucket(unknown=1)}
+    days = {
+        bucket_name("days", NOW_MS): Bucket(up_ms=1, down_ms=1),
+        bucket_name("days", NOW_MS - DAY_MS): Bucket(unknown=1),
+    }
     found = figures(NOW_MS, {}, days)
     assert found.days == {"2026-01-02": 0.5, "2026-01-01": None}
     assert found.uptime == {"day": 0.5, "week": 0.5, "month": 0.5}
