@@ -318,6 +318,19 @@ class Monitors:
             read,
         )
 
+    def open_incidents(self) -> Reply[tuple[int, list[StoredIncident]]]:
+        """Those that are open, in no order; and the Redis clock. 1 round trip, O(open incidents)."""
+
+        def read(reply: Any) -> tuple[int, list[StoredIncident]]:
+            return reply[1], _incidents(reply[2])
+
+        return self._pipeline.script(
+            self._scripts["incidents_open"],
+            self._of_all(("open", "incidents", "acknowledged")),
+            {"clock": self._clock.now},
+            read,
+        )
+
     def incident(self, incident_id: str) -> Reply[StoredIncident]:
         """One incident; its acknowledgement is not read. Raises IncidentNotFound. 1 round trip, O(1)."""
 

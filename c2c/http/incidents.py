@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.requests import Request
@@ -14,8 +14,9 @@ from c2c.http.endpoints import editor, watcher
 from c2c.http.envelope import check, check_value, node_of, read_object, resource, success
 from c2c.keys import MONITOR
 from c2c.monitoring.registry import figures
-from c2c.monitors import endpoint_room
+from c2c.monitors import StoredIncident, endpoint_room
 from c2c.rooms.monitor import incidents_json
+from c2c.times import iso8601
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)
@@ -45,14 +46,33 @@ async def list_incidents(request: Request) -> Response:
     before_ms = None
     if "before" in query:
         before_ms = round(check_value(_BEFORE, query["before"], "before").timestamp() * 1000)
+    asked_open = monitors.open_incidents() if wants_open else None
     now_ms, kept = await monitors.incidents(endpoint_id, before_ms, _LOOKED_AT)
-    shown = incidents_json(kept, now_ms)
-    if wants_open is not None:
-        shown = [each for each in shown if (each["resolvedAt"] is None) == wants_open]
-    answer = {"incidents": shown[:limit], "more": len(shown) > limit or len(kept) == _LOOKED_AT}
+    shown, is_all = incidents_json(kept, now_ms), len(kept) < _LOOKED_AT
+    if asked_open is not None:
+        shown, is_all = _open_among((await asked_open)[1], endpoint_id, before_ms, now_ms), True
+    elif wants_open is not None:
+        shown = [each for each in shown if each["resolvedAt"] is not None]
+    page = _page(shown, limit)
+    answer = {"incidents": page, "more": len(shown) > len(page) or not is_all}
     if before_ms is None:
         answer["stats"] = figures(kept, now_ms - _FIGURES_MS, now_ms)
     return success(answer)
+
+
+def _open_among(
+    incidents: list[StoredIncident], endpoint_id: str | None, before_ms: int | None, now_ms: int
+) -> list[dict[str, Any]]:
+    """Open incidents of an endpoint or of all, newest first: also those that 500 newer ones have come after."""
+    before = "~" if before_ms is None else iso8601(before_ms)
+    shown = incidents_json(incidents, now_ms)
+    return [each for each in shown if endpoint_id in (None, each["endpointId"]) and each["startedAt"] < before]
+
+
+def _page(shown: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """The first ones; together with those that began in the same ms as the last one, which `before` would pass over."""
+    page = shown[:limit]
+    return page + [each for each in shown[limit:] if each["startedAt"] == page[-1]["startedAt"]]
 
 
 async def get_incident(request: Request) -> Response:

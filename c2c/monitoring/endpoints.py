@@ -215,6 +215,7 @@ class Incident:
     reason: Reason | None = None
     resolved_at: int | None = None
     reopened: int = 0
+    reopened_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

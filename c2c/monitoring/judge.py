@@ -162,6 +162,7 @@ def _incident(
             reason=state.reason,
             resolved_at=None,
             reopened=last.reopened + 1,
+            reopened_at=None if last.resolved_at is None else seen.done_ms,
         )
     elif is_open and state.status != "DOWN":
         incident = resolve(state, seen.done_ms)

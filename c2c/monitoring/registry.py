@@ -17,6 +17,7 @@ from c2c.monitoring.endpoints import (
     MASK,
     Definition,
     EndpointFields,
+    Incident,
     NewEndpoint,
     State,
     incident_json,
@@ -262,7 +263,7 @@ def figures(incidents: list[StoredIncident], since_ms: int, now_ms: int) -> dict
     times = [(load_incident(each.text), view) for each, view in zip(incidents, shown, strict=True)]
     recent = [(incident, view) for incident, view in times if incident.started_at >= since_ms]
     durations = [view["duration"] for _, view in recent if view["duration"] is not None]
-    waits = [_taken_on_after_s(incident.started_at, view) for incident, view in recent if view["acknowledged"]]
+    waits = [_taken_on_after_s(incident, view) for incident, view in recent if view["acknowledged"]]
     return {
         "count": len(recent),
         "open": sum(view["resolvedAt"] is None for _, view in recent),
@@ -271,6 +272,8 @@ def figures(incidents: list[StoredIncident], since_ms: int, now_ms: int) -> dict
     }
 
 
-def _taken_on_after_s(started_ms: int, view: Mapping[str, Any]) -> float:
+def _taken_on_after_s(incident: Incident, view: Mapping[str, Any]) -> float:
+    """From when it was there to be taken on: an incident that was reopened waits for somebody anew."""
+    waits_since_ms = incident.started_at if incident.reopened_at is None else incident.reopened_at
     at_ms = datetime.fromisoformat(view["acknowledged"]["at"]).timestamp() * 1000
-    return max(0.0, (at_ms - started_ms) / 1000)
+    return max(0.0, (at_ms - waits_since_ms) / 1000)

@@ -46,6 +46,8 @@ _SUSPECT_TICK_S: Final = 2.0
 _ATTEMPTS: Final = 8
 _LAST_CHECKS_S: Final = 2.0
 _OUT_OF_TURN_MAX: Final = 8
+# Whoever claims a check so late finds that nobody was there when it was due: no node, or no Redis.
+_AWAY_MS: Final = 15_000
 _INCIDENT_ROOM: Final = Retention(log_events=1_000, room_ttl_s=90 * 86_400)
 _HANDS_OFF: Final = (Conflict, EndpointNotFound, RoomNotFound)
 
@@ -159,8 +161,12 @@ class Scheduler:
     # Checking
 
     async def _check(self, claim: Claim, definition: Definition, state: State) -> None:
-        self._metrics.check_delay.observe(max(0, self._now_ms() - claim.slot_ms) / 1000)
+        late_ms = max(0, self._now_ms() - claim.slot_ms)
+        self._metrics.check_delay.observe(late_ms / 1000)
         try:
+            if definition.kind == "push" and late_ms > _AWAY_MS:
+                await self._wait_anew(claim, definition, state)
+                return
             result = await self._look_at(definition)
             await self._note(definition, state, result)
             await self._commit(definition, state, claim.fence, claim.slot_ms, result)
@@ -168,6 +174,11 @@ class Scheduler:
             self._metrics.checks_refused.inc()
         except ServiceUnavailable:
             log.warning("the result of endpoint %s could not be written", claim.endpoint_id)
+
+    async def _wait_anew(self, claim: Claim, definition: Definition, state: State) -> None:
+        """Give a job its whole time again: what it said while nobody listened is not its fault."""
+        due_ms = self._now_ms() + definition.interval_ms + definition.grace_ms
+        await self._store.monitors.commit(edit_commit(definition, claim.fence, state, due_ms, ()))
 
     async def _look_at(self, definition: Definition) -> Result:
         if definition.kind == "push":

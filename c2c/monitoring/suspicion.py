@@ -3,7 +3,7 @@ checker is cut off than that everything has died. Pure."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from c2c.monitoring.results import CUT_OFF, Result
 KEPT_S: Final = 600.0
 HOSTS_MIN: Final = 4
 FAILING_MIN: Final = 3
+BELIEVED_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,11 @@ class _Seen:
 
 class Suspicion:
     """What one node saw of each host. `suspect`: since some moment more hosts have fallen silent than have answered,
-    three at least, of four that are known."""
+    three at least, of four that are known.
+
+    While others answer, a host that has been silent for five minutes is believed to be dead: if most of what there is
+    has died for good, incidents open late, but they open. Without any answer the node goes on doubting itself.
+    """
 
     def __init__(self) -> None:
         self.suspect = False
@@ -52,6 +57,8 @@ class Suspicion:
         long ago must not make answers of long ago count."""
         silent = sorted(seen.silent_since_s for seen in self._seen.values() if seen.silent_since_s is not None)
         answers = sorted(seen.at_s for seen in self._seen.values() if seen.silent_since_s is None) if silent else []
+        if answers:
+            silent = silent[bisect_right(silent, answers[-1] - BELIEVED_S) :]
         self.failing, self.checked, suspect = 0, 0, False
         for place, began_s in enumerate(silent):
             failing, answered = len(silent) - place, len(answers) - bisect_left(answers, began_s)

@@ -24,7 +24,12 @@ WebhookEvent = Literal[
     "incident:started", "incident:acknowledged", "incident:resolved",
     "endpoint:status-changed", "endpoint:certificate-expiring", "checker:suspect",
 ]  # fmt: skip
-DEFAULT_EVENTS: Final[tuple[WebhookEvent, ...]] = ("incident:started", "incident:acknowledged", "incident:resolved")
+DEFAULT_EVENTS: Final[tuple[WebhookEvent, ...]] = (
+    "incident:started",
+    "incident:acknowledged",
+    "incident:resolved",
+    "checker:suspect",
+)
 
 
 def _each_once(events: list[WebhookEvent]) -> list[WebhookEvent]:

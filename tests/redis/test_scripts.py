@@ -1004,6 +1004,7 @@ async def watch_in_a_cluster(store: Store) -> None:
         await store.monitors.acknowledge(f"i-{endpoint_id}", endpoint_id, b'{"at":', told, ())
         assert len((await store.monitors.overview()).incidents) == 1
         assert len((await store.monitors.incidents(endpoint_id, None, 10))[1]) == 1
+        assert len((await store.monitors.open_incidents())[1]) == 1
         assert (await store.monitors.report("n1", b"{}"))[1]
         stored = await store.monitors.read(endpoint_id, results=10)
         assert len(stored.results) == 1

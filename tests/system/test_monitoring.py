@@ -207,6 +207,54 @@ async def test_a_job_pushes_within_its_period_or_is_missed(start_node: StartNode
     assert "pushToken" not in found
 
 
+async def test_a_job_is_not_blamed_for_the_time_in_which_nobody_listened(
+    start_node: StartNode, redis_server: RedisServer
+) -> None:
+    node = start_node(node_id="n1")
+    created = create(node, name="Backup", kind="push", interval=5, grace=1)
+    endpoint_id, path = created["endpointId"], created["pushPath"]
+    assert node.request("POST", path)[1]["data"] == {"status": "UP"}
+    node.kill()
+    redis_server.client.zadd("room:all-endpoints:due", {endpoint_id: time.time() * 1000 - 16_000})
+    node.start()
+
+    def waits_anew() -> bool:
+        due_ms: float = redis_server.client.zscore("room:all-endpoints:due", endpoint_id)
+        return due_ms > time.time() * 1000 and not redis_server.client.hexists("room:all-endpoints:claims", endpoint_id)
+
+    await eventually(waits_anew, what="it waits anew")
+    assert endpoint_of(node, endpoint_id)["status"] == "UP"
+    assert node.get("/api/incidents")[1]["data"]["incidents"] == []
+    missed = await until_status(node, endpoint_id, "DOWN", within_s=15)
+    assert missed["reason"] == "missed", "but if it does not come then either"
+
+
+async def test_an_open_incident_is_found_behind_any_number_of_newer_ones(
+    start_node: StartNode, redis_server: RedisServer
+) -> None:
+    node, redis = start_node(), redis_server.client
+    job = create(node, name="Backup", kind="push", interval=3600)
+    node.request("POST", job["pushPath"] + "?status=down")
+    (old,) = node.get("/api/incidents?open=true")[1]["data"]["incidents"]
+    text = json.loads(redis.hget("room:all-endpoints:incidents", old["incidentId"]))
+    began_ms = text["started_at"] + 1_000
+    for n in range(600):
+        closed = {**text, "incident_id": f"i{n}", "started_at": began_ms + n // 3, "resolved_at": began_ms + 1_000}
+        redis.hset("room:all-endpoints:incidents", f"i{n}", json.dumps(closed))
+        redis.zadd("room:all-endpoints:incident-times", {f"i{n}": began_ms + n // 3})
+    found = node.get("/api/incidents?open=true")[1]["data"]
+    assert ([each["incidentId"] for each in found["incidents"]], found["more"]) == ([old["incidentId"]], False)
+    assert node.get("/api/incidents?open=true&endpointId=another")[1]["data"]["incidents"] == []
+    # Page by page, each once, although three begin at a time.
+    seen: list[str] = []
+    page = node.get("/api/incidents?limit=50")[1]["data"]
+    while page["incidents"]:
+        seen += [each["incidentId"] for each in page["incidents"]]
+        before = page["incidents"][-1]["startedAt"]
+        page = node.get(f"/api/incidents?limit=50&before={before}")[1]["data"]
+    assert sorted(seen) == sorted([old["incidentId"], *[f"i{n}" for n in range(600)]])
+
+
 async def test_tcp_endpoints_are_up_while_somebody_listens(start_node: StartNode) -> None:
     node = start_node(**LOCAL)
     with socket.create_server(("127.0.0.1", 0)) as listener:

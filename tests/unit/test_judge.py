@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
-from c2c.monitoring.endpoints import Definition, State
+from c2c.monitoring.endpoints import Definition, State, dump_incident
 from c2c.monitoring.judge import Circumstances, Judgement, judge, worst_incident_delay_s
+from c2c.monitoring.registry import figures
 from c2c.monitoring.results import Result, Status
+from c2c.monitors import StoredIncident
+from c2c.times import iso8601
 
 NOW_MS = 1_800_000_000_000
 UP, DOWN = (
@@ -276,3 +280,49 @@ def test_whatever_comes_incidents_open_and_end_in_turns_and_statuses_follow_thei
         expected: Status = "UNKNOWN" if suspect and result is SILENT else "DOWN" if not result.ok else "UP"
         assert course.last is not None
         assert course.last.outcome == ("DEGRADED" if expected == "UP" and result.response_ms == 9_000 else expected)
+
+
+def test_what_failed_during_maintenance_is_not_part_of_the_incident_behind_it() -> None:
+    course = Course()
+    course.check(UP)
+    for _ in range(5):
+        assert "incident:started" not in course.check(DOWN, after_s=3600, maintenance=True)
+    behind_ms = course.now_ms + 60_000
+    assert course.check(DOWN, after_s=60) == ["incident:started"]
+    assert course.state.open_incident is not None
+    assert course.state.open_incident.started_at == behind_ms
+    course.check(DOWN)
+    assert course.state.open_incident.started_at == behind_ms
+
+
+def test_a_push_has_its_grace_unless_it_was_missed() -> None:
+    missed, reported = Result(ok=False, reason="missed"), Result(ok=False, reason="reported")
+    course = Course(kind="push", url=None, interval=60, grace=5, failAfter=2, recoverAfter=2)
+    course.check(UP)
+    assert course.due_in_s == 65
+    course.check(reported)
+    assert course.due_in_s == 65, "it may be late again"
+    course.check(missed)
+    assert course.due_in_s == 60, "the grace is used up"
+    course.check(UP)
+    assert (course.state.status, course.due_in_s) == ("DOWN", 65), "one of the two that it takes"
+    course.check(UP)
+    assert course.state.status == "UP"
+
+
+def test_a_reopened_incident_knows_since_when_it_waits_for_somebody() -> None:
+    course = Course()
+    course.check(UP)
+    for _ in range(3):
+        course.check(DOWN)
+    course.check(UP)
+    assert course.state.incident is not None
+    assert course.state.incident.reopened_at is None
+    for _ in range(3):
+        course.check(DOWN, after_s=20)
+    incident = course.state.open_incident
+    assert incident is not None
+    assert (incident.reopened, incident.reopened_at) == (1, course.now_ms)
+    who = to_json({"userId": "kim", "at": iso8601(course.now_ms + 4_000)})
+    stored = StoredIncident(dump_incident(incident), who)
+    assert figures([stored], 0, course.now_ms)["mtta"] == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from c2c.monitoring.results import Result
-from c2c.monitoring.suspicion import KEPT_S, Suspicion
+from c2c.monitoring.suspicion import BELIEVED_S, KEPT_S, Suspicion
 
 UP = Result(ok=True, response_ms=5, status_code=200)
 SILENT = Result(ok=False, reason="timeout", error="no answer")
@@ -88,3 +88,22 @@ def test_hosts_that_come_back_end_it_and_so_does_time() -> None:
     again = fall_silent(watching(10), 0, 1, 2)
     assert again.note("h9", UP, True, 11 + KEPT_S)
     assert not again.suspect
+
+
+def test_while_others_answer_who_is_silent_for_long_is_believed_to_be_dead() -> None:
+    """Three of five have died for good: that is an outage, and somebody has to be told."""
+    suspicion = fall_silent(watching(5), 0, 1, 2)
+    assert suspicion.suspect
+    for at_s in range(20, 10 + int(BELIEVED_S), 10):
+        fall_silent(suspicion, 0, 1, 2, at_s=at_s)
+        fall_silent(suspicion, 3, 4, result=UP, at_s=at_s)
+        assert suspicion.suspect, at_s
+    fall_silent(suspicion, 3, 4, result=UP, at_s=11 + BELIEVED_S)
+    assert not suspicion.suspect
+    assert not fall_silent(suspicion, 0, 1, 2, at_s=20 + BELIEVED_S).suspect
+
+
+def test_without_any_answer_it_goes_on() -> None:
+    suspicion = watching(5)
+    for at_s in range(10, 1200, 10):
+        assert fall_silent(suspicion, 0, 1, 2, 3, 4, at_s=at_s).suspect or at_s == 10
