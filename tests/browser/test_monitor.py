@@ -240,6 +240,30 @@ async def test_each_toast_is_of_its_colour_and_goes_after_three_seconds_and_chec
     await expect(kim.toasts).to_have_count(0, timeout=6_000)
 
 
+async def test_an_incident_that_is_reopened_is_to_be_taken_on_again_and_nobody_is_asked_who_did(
+    start_node: StartNode, open_board: OpenBoard, redis_server: RedisServer
+) -> None:
+    kim = await open_board(start_node(**LOCAL))
+    about = {"roomId": "all-endpoints", "incidentId": "i1", "endpointId": "e1", "endpointName": "Shop"}
+    asked: list[str] = []
+    kim.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+
+    def publish(**event: Any) -> None:
+        redis_server.client.publish("chan:all-endpoints", json.dumps({**about, **event}))
+
+    acknowledge = kim.incidents.get_by_role("button", name="Acknowledge")
+    publish(t="incident:started", reopened=False)
+    await expect(acknowledge).to_be_visible()
+    publish(t="incident:acknowledged", userId="lee", username="Lee")
+    await expect(kim.incidents.locator(".acknowledged")).to_contain_text("Lee is on it")
+    await expect(acknowledge).to_have_count(0)
+    publish(t="incident:started", reopened=True)
+    await expect(kim.incidents).to_contain_text("reopened")
+    await expect(acknowledge).to_be_visible()
+    await expect(kim.incidents.locator(".acknowledged")).to_be_empty()
+    assert "/api/incidents/i1" not in asked
+
+
 # The list
 
 

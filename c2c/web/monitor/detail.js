@@ -11,7 +11,7 @@ import { duration, everySecond } from './aging.js';
 import { serverNow } from './api.js';
 import { Chart, pointsOf } from './chart.js';
 import { showFacts } from './facts.js';
-import { acknowledgedAgain, chatOf, OpenIncidents } from './incidents.js';
+import { chatOf, OpenIncidents } from './incidents.js';
 import { endpointOf, incidentOf, listOf, merged, resultOf } from './model.js';
 import { tellNews } from './news.js';
 import { Past } from './past.js';
@@ -133,16 +133,7 @@ export class Detail {
       this.incidents.set(incidentId, incidentOf({ ...known, acknowledged: event }));
     }
     if (type === 'incident:resolved') this.incidents.delete(incidentId);
-    if (type === 'incident:started' && event.reopened) void this.#readAcknowledged({ incidentId, ...event });
     void this.#readHistory();
-  }
-
-  /** Who was on it before is so again. @param {any} event */
-  async #readAcknowledged(event) {
-    const again = await acknowledgedAgain(this.api, event);
-    if (!again.t) return;
-    this.#incident(again);
-    this.#show();
   }
 
   /** @param {any} event */
