@@ -835,6 +835,58 @@ async def test_an_endpoint_that_is_not_there_or_goes_is_said_so(
     await expect(lee.page.get_by_role("heading", name="Nothing is monitored yet")).to_be_visible()
 
 
+async def test_the_chat_of_an_incident_is_left_with_the_page_of_the_endpoint(
+    start_node: StartNode, open_board: OpenBoard, target: Target, redis_server: RedisServer
+) -> None:
+    node = start_node(**LOCAL)
+    target.status = 503
+    endpoint_id = add(node, "Shop", target.url(), failAfter=1, **QUICK)
+    await until_status(node, endpoint_id, "DOWN")
+    chat = f"incident:{open_incident(node)['incidentId']}"
+
+    def members() -> set[str]:
+        found: set[str] = redis_server.client.smembers(f"room:{chat}:members")
+        return found
+
+    kim = await open_board(node, path=f"/monitor/{endpoint_id}")
+    await expect(kim.page.locator(".talk textarea")).to_be_visible()
+    assert members() == {"kim"}
+    node.request("DELETE", f"/api/endpoints/{endpoint_id}")
+    await expect(kim.page.get_by_role("heading", level=1)).to_have_text("This endpoint was deleted")
+    await eventually(lambda: members() == set(), 5, "the chat is left")
+
+
+# Rooms that are entered the more slowly, the earlier they are asked for.
+_TALKS = """async ([address, closes]) => {
+  const { openTalk, closeTalk } = await import(address);
+  const inside = new Set();
+  const room = (roomId) => ({
+    roomId, on() {}, pending: [], state: { messages: [], more: false },
+    async leave() { inside.delete(roomId); },
+  });
+  let ms = 300;
+  const client = { async join(roomId) {
+    await new Promise((done) => setTimeout(done, ms -= 100));
+    inside.add(roomId);
+    return room(roomId);
+  } };
+  const card = document.querySelector('.talk');
+  const opened = ['incident:a', 'incident:b', 'incident:c'].map((roomId) => openTalk(client, roomId, { userId: 'kim' }, card));
+  await Promise.all(closes ? [...opened, closeTalk()] : opened);
+  return [...inside];
+}"""
+
+
+@pytest.mark.parametrize(("closes", "inside"), [(False, ["incident:c"]), (True, [])])
+async def test_of_incidents_in_quick_succession_only_the_chat_of_the_last_is_entered(
+    start_node: StartNode, open_board: OpenBoard, closes: bool, inside: list[str]
+) -> None:
+    kim = await open_board(start_node(**LOCAL), path="/monitor/c2c-redis")
+    module: str = await kim.page.locator("script[type=module]").last.evaluate("each => each.src")
+    address = re.sub(r"/[^/]+$", "/talk.js", module)
+    assert await kim.page.evaluate(_TALKS, [address, closes]) == inside
+
+
 # Everybody
 
 

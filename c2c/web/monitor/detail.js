@@ -83,6 +83,7 @@ export class Detail {
     const { room } = this;
     room.on('*', (event) => this.#heard(event));
     room.on('replaced', () => this.#replace());
+    room.on('closed', () => void this.#leaveTalk());
     onLanguage(() => this.#show());
     everySecond(() => this.#tick());
   }
@@ -139,6 +140,7 @@ export class Detail {
   /** @param {any} event */
   #deleted({ name }) {
     void this.room.leave();
+    void this.#leaveTalk();
     this.gone(String(name ?? this.whole.name ?? ''));
   }
 
@@ -226,5 +228,11 @@ export class Detail {
     this.#talkOf = newest;
     const { openTalk } = await import('./talk.js');
     await openTalk(this.client, chatOf(newest), this.me, this.talk);
+  }
+  /** Without the endpoint's page there is no place for what is said about it. */
+  async #leaveTalk() {
+    if (!this.#talkOf) return;
+    const { closeTalk } = await import('./talk.js');
+    await closeTalk();
   }
 }
