@@ -544,6 +544,39 @@ async def test_an_edit_keeps_the_secrets_it_does_not_touch(
     assert (found["name"], found["timeout"], found["interval"]) == ("Store", 2, 5)
 
 
+async def test_an_empty_number_says_what_it_means_and_is_saved_as_that(
+    start_node: StartNode, open_board: OpenBoard, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    fields = {"interval": 60, "timeout": 2, "degradedMs": 300, "failAfter": 7}
+    endpoint_id = add(node, "Shop", target.url(), **fields)
+    kim = await open_board(node)
+    await kim.shows("Shop", "UP")
+    await kim.button("Add endpoint").click()
+    await kim.box.locator(".advanced > summary").click()
+    failures = kim.box.get_by_label("Failures until it is down")
+    await expect(failures).to_have_attribute("placeholder", "3")
+    await kim.box.get_by_text("A job reports in time").click()
+    await expect(failures).to_have_attribute("placeholder", "1")
+    await kim.keyboard.press("Escape")
+
+    await kim.choose("Shop", "Edit")
+    await kim.box.locator(".advanced > summary").click()
+    timeout, degraded = kim.box.get_by_label("Timeout"), kim.box.get_by_label("Degraded above")
+    await timeout.fill("")
+    await expect(timeout).to_have_attribute("placeholder", "10")
+    await degraded.fill("")
+    await expect(degraded).to_have_attribute("placeholder", "5000")
+    await failures.press_sequentially("-")
+    await kim.button("Save").click()
+    await expect(kim.box.locator(".field.failAfter .wrong")).to_have_text("This number is not allowed.")
+    await failures.fill("")
+    await kim.button("Save").click()
+    await expect(kim.box).to_have_count(0)
+    found = endpoint_of(node, endpoint_id)
+    assert [found[name] for name in fields] == [60, 10, 5000, 3]
+
+
 async def test_pausing_checking_now_and_deleting_after_a_question_that_names_it(
     start_node: StartNode, open_board: OpenBoard, target: Target
 ) -> None:

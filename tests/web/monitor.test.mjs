@@ -406,7 +406,24 @@ test('an edit says what has changed; a secret that was not touched is kept', () 
   assert.deepEqual(bodyOf({ ...values, interval: '30', keyword: '' }, endpoint), { interval: 30, keyword: '' });
   assert.deepEqual(bodyOf({ ...values, headers: [['X-Key', SECRET], ['X-More', '1']] }, endpoint), { headers: { 'X-Key': SECRET, 'X-More': '1' } });
   assert.deepEqual(bodyOf({ ...values, headers: [] }, endpoint), { headers: {} });
-  assert.deepEqual(bodyOf({ ...values, timeout: '' }, endpoint), {}, 'what is empty stays as it was');
+});
+
+test('a field that has been emptied means what the server takes where nothing is said', () => {
+  const endpoint = {
+    endpointId: 'a', kind: 'http', name: 'web', url: 'https://a.example/', method: 'GET', interval: 8, timeout: 2, expectedStatus: '204',
+    keyword: '', degradedMs: 700, failAfter: 7, recoverAfter: 2, retryInterval: 5, grace: 30, headers: {}, paused: false,
+  };
+  const emptied = { timeout: '', degradedMs: ' ', failAfter: '', recoverAfter: '', retryInterval: '', expectedStatus: '' };
+  const usual = { timeout: 6.4, degradedMs: 3200, failAfter: 3, recoverAfter: 1, retryInterval: 10, expectedStatus: '200-299' };
+  const values = { ...valuesOf(endpoint), ...emptied };
+  assert.deepEqual(faultsOf(values), {});
+  assert.deepEqual(bodyOf(values, endpoint), usual);
+  assert.deepEqual(bodyOf({ ...values, interval: '60' }, endpoint), { ...usual, interval: 60, timeout: 10, degradedMs: 5000 });
+  assert.deepEqual(bodyOf(values, { ...endpoint, ...usual }), {}, 'it was so before');
+  const job = { endpointId: 'b', kind: 'push', name: 'job', url: null, interval: 60, grace: 5, failAfter: 4, recoverAfter: 1, headers: {} };
+  assert.deepEqual(bodyOf({ ...valuesOf(job), grace: '', failAfter: '' }, job), { grace: 30, failAfter: 1 });
+  assert.deepEqual(faultsOf({ ...valuesOf(endpoint), interval: '' }), { interval: 'monitor.missing' }, 'how often is always said');
+  assert.deepEqual(faultsOf({ ...valuesOf(endpoint), timeout: '', degradedMs: '7000' }), { degradedMs: 'monitor.badDegraded' });
 });
 
 test('what can be seen to be wrong is said beside its field', () => {
