@@ -240,6 +240,30 @@ async def test_each_toast_is_of_its_colour_and_goes_after_three_seconds_and_chec
     await expect(kim.toasts).to_have_count(0, timeout=6_000)
 
 
+async def test_an_incident_that_is_reopened_is_to_be_taken_on_again_and_nobody_is_asked_who_did(
+    start_node: StartNode, open_board: OpenBoard, redis_server: RedisServer
+) -> None:
+    kim = await open_board(start_node(**LOCAL))
+    about = {"roomId": "all-endpoints", "incidentId": "i1", "endpointId": "e1", "endpointName": "Shop"}
+    asked: list[str] = []
+    kim.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+
+    def publish(**event: Any) -> None:
+        redis_server.client.publish("chan:all-endpoints", json.dumps({**about, **event}))
+
+    acknowledge = kim.incidents.get_by_role("button", name="Acknowledge")
+    publish(t="incident:started", reopened=False)
+    await expect(acknowledge).to_be_visible()
+    publish(t="incident:acknowledged", userId="lee", username="Lee")
+    await expect(kim.incidents.locator(".acknowledged")).to_contain_text("Lee is on it")
+    await expect(acknowledge).to_have_count(0)
+    publish(t="incident:started", reopened=True)
+    await expect(kim.incidents).to_contain_text("reopened")
+    await expect(acknowledge).to_be_visible()
+    await expect(kim.incidents.locator(".acknowledged")).to_be_empty()
+    assert "/api/incidents/i1" not in asked
+
+
 # The list
 
 
@@ -518,6 +542,39 @@ async def test_an_edit_keeps_the_secrets_it_does_not_touch(
     await eventually(lambda: sent.items() <= target.seen_headers[-1].items(), 15, "both are sent")
     found = endpoint_of(node, endpoint_id)
     assert (found["name"], found["timeout"], found["interval"]) == ("Store", 2, 5)
+
+
+async def test_an_empty_number_says_what_it_means_and_is_saved_as_that(
+    start_node: StartNode, open_board: OpenBoard, target: Target
+) -> None:
+    node = start_node(**LOCAL)
+    fields = {"interval": 60, "timeout": 2, "degradedMs": 300, "failAfter": 7}
+    endpoint_id = add(node, "Shop", target.url(), **fields)
+    kim = await open_board(node)
+    await kim.shows("Shop", "UP")
+    await kim.button("Add endpoint").click()
+    await kim.box.locator(".advanced > summary").click()
+    failures = kim.box.get_by_label("Failures until it is down")
+    await expect(failures).to_have_attribute("placeholder", "3")
+    await kim.box.get_by_text("A job reports in time").click()
+    await expect(failures).to_have_attribute("placeholder", "1")
+    await kim.keyboard.press("Escape")
+
+    await kim.choose("Shop", "Edit")
+    await kim.box.locator(".advanced > summary").click()
+    timeout, degraded = kim.box.get_by_label("Timeout"), kim.box.get_by_label("Degraded above")
+    await timeout.fill("")
+    await expect(timeout).to_have_attribute("placeholder", "10")
+    await degraded.fill("")
+    await expect(degraded).to_have_attribute("placeholder", "5000")
+    await failures.press_sequentially("-")
+    await kim.button("Save").click()
+    await expect(kim.box.locator(".field.failAfter .wrong")).to_have_text("This number is not allowed.")
+    await failures.fill("")
+    await kim.button("Save").click()
+    await expect(kim.box).to_have_count(0)
+    found = endpoint_of(node, endpoint_id)
+    assert [found[name] for name in fields] == [60, 10, 5000, 3]
 
 
 async def test_pausing_checking_now_and_deleting_after_a_question_that_names_it(
@@ -809,6 +866,58 @@ async def test_an_endpoint_that_is_not_there_or_goes_is_said_so(
         await expect(board.page.locator("main")).to_contain_text("“Shop” is not monitored any more.")
     await lee.page.get_by_role("link", name="All endpoints").click()
     await expect(lee.page.get_by_role("heading", name="Nothing is monitored yet")).to_be_visible()
+
+
+async def test_the_chat_of_an_incident_is_left_with_the_page_of_the_endpoint(
+    start_node: StartNode, open_board: OpenBoard, target: Target, redis_server: RedisServer
+) -> None:
+    node = start_node(**LOCAL)
+    target.status = 503
+    endpoint_id = add(node, "Shop", target.url(), failAfter=1, **QUICK)
+    await until_status(node, endpoint_id, "DOWN")
+    chat = f"incident:{open_incident(node)['incidentId']}"
+
+    def members() -> set[str]:
+        found: set[str] = redis_server.client.smembers(f"room:{chat}:members")
+        return found
+
+    kim = await open_board(node, path=f"/monitor/{endpoint_id}")
+    await expect(kim.page.locator(".talk textarea")).to_be_visible()
+    assert members() == {"kim"}
+    node.request("DELETE", f"/api/endpoints/{endpoint_id}")
+    await expect(kim.page.get_by_role("heading", level=1)).to_have_text("This endpoint was deleted")
+    await eventually(lambda: members() == set(), 5, "the chat is left")
+
+
+# Rooms that are entered the more slowly, the earlier they are asked for.
+_TALKS = """async ([address, closes]) => {
+  const { openTalk, closeTalk } = await import(address);
+  const inside = new Set();
+  const room = (roomId) => ({
+    roomId, on() {}, pending: [], state: { messages: [], more: false },
+    async leave() { inside.delete(roomId); },
+  });
+  let ms = 300;
+  const client = { async join(roomId) {
+    await new Promise((done) => setTimeout(done, ms -= 100));
+    inside.add(roomId);
+    return room(roomId);
+  } };
+  const card = document.querySelector('.talk');
+  const opened = ['incident:a', 'incident:b', 'incident:c'].map((roomId) => openTalk(client, roomId, { userId: 'kim' }, card));
+  await Promise.all(closes ? [...opened, closeTalk()] : opened);
+  return [...inside];
+}"""
+
+
+@pytest.mark.parametrize(("closes", "inside"), [(False, ["incident:c"]), (True, [])])
+async def test_of_incidents_in_quick_succession_only_the_chat_of_the_last_is_entered(
+    start_node: StartNode, open_board: OpenBoard, closes: bool, inside: list[str]
+) -> None:
+    kim = await open_board(start_node(**LOCAL), path="/monitor/c2c-redis")
+    module: str = await kim.page.locator("script[type=module]").last.evaluate("each => each.src")
+    address = re.sub(r"/[^/]+$", "/talk.js", module)
+    assert await kim.page.evaluate(_TALKS, [address, closes]) == inside
 
 
 # Everybody

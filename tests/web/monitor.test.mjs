@@ -222,19 +222,26 @@ const point = (hour, p50, more = {}) => ({
   at: START - hour * 3_600_000, up: 60, degraded: 0, down: 0, unknown: 0, average: p50, max: p50 && p50 * 3, p50, p95: p50 && p50 * 2, ...more,
 });
 
-test('the chart’s lines break at holes, and its scale is one that is good to read', () => {
-  const points = [point(5, 100), point(4, 120), point(2, 90), point(1, null), point(0, 110)];
+test('the chart’s lines break at points without data, and its scale is one that is good to read', () => {
+  const points = [point(5, 100), point(4, 120), point(3, null), point(2, 90), point(1, null), point(0, 110)];
   const frame = frameOf(points, 86_400_000, START, 720, 180);
   assert.equal(frame.step, 3_600_000);
   assert.equal(frame.top, 500);
   assert.equal(chartLine(points, frame, 'p50').split('M').length - 1, 3);
-  assert.ok(xOf(points[0], frame) > 0 && xOf(points[4], frame) <= 720);
+  assert.ok(xOf(points[0], frame) > 0 && xOf(points[5], frame) <= 720);
   assert.deepEqual([7, 10, 11, 249, 251, 1001].map(niceTop), [10, 10, 20, 250, 500, 2000]);
   assert.equal(frameOf([], Infinity, START, 720, 180).top, 10);
   const years = frameOf([point(48, 5), point(24, 5)], Infinity, START, 720, 180);
   assert.equal(years.from, points.at(-1).at - 48 * 3_600_000, 'as far back as there is data');
   const lone = frameOf([point(0, 5)], Infinity, START, 720, 180);
   assert.match(chartLine([point(0, 5)], lone, 'p50'), /^M[\d.]+ [\d.]+h0$/);
+});
+
+test('a check out of turn neither tears the chart’s lines nor narrows its bands', () => {
+  const points = [point(5, 100), point(4.99, 120), point(4, 90), point(3, 110), point(2, 100), point(1, 100), point(0, 90)];
+  const frame = frameOf(points, 86_400_000, START, 720, 180);
+  assert.equal(frame.step, 3_600_000);
+  assert.equal(chartLine(points, frame, 'p50').split('M').length - 1, 1);
 });
 
 test('without checks there is no share of failures, which is not none', () => {
@@ -399,7 +406,24 @@ test('an edit says what has changed; a secret that was not touched is kept', () 
   assert.deepEqual(bodyOf({ ...values, interval: '30', keyword: '' }, endpoint), { interval: 30, keyword: '' });
   assert.deepEqual(bodyOf({ ...values, headers: [['X-Key', SECRET], ['X-More', '1']] }, endpoint), { headers: { 'X-Key': SECRET, 'X-More': '1' } });
   assert.deepEqual(bodyOf({ ...values, headers: [] }, endpoint), { headers: {} });
-  assert.deepEqual(bodyOf({ ...values, timeout: '' }, endpoint), {}, 'what is empty stays as it was');
+});
+
+test('a field that has been emptied means what the server takes where nothing is said', () => {
+  const endpoint = {
+    endpointId: 'a', kind: 'http', name: 'web', url: 'https://a.example/', method: 'GET', interval: 8, timeout: 2, expectedStatus: '204',
+    keyword: '', degradedMs: 700, failAfter: 7, recoverAfter: 2, retryInterval: 5, grace: 30, headers: {}, paused: false,
+  };
+  const emptied = { timeout: '', degradedMs: ' ', failAfter: '', recoverAfter: '', retryInterval: '', expectedStatus: '' };
+  const usual = { timeout: 6.4, degradedMs: 3200, failAfter: 3, recoverAfter: 1, retryInterval: 10, expectedStatus: '200-299' };
+  const values = { ...valuesOf(endpoint), ...emptied };
+  assert.deepEqual(faultsOf(values), {});
+  assert.deepEqual(bodyOf(values, endpoint), usual);
+  assert.deepEqual(bodyOf({ ...values, interval: '60' }, endpoint), { ...usual, interval: 60, timeout: 10, degradedMs: 5000 });
+  assert.deepEqual(bodyOf(values, { ...endpoint, ...usual }), {}, 'it was so before');
+  const job = { endpointId: 'b', kind: 'push', name: 'job', url: null, interval: 60, grace: 5, failAfter: 4, recoverAfter: 1, headers: {} };
+  assert.deepEqual(bodyOf({ ...valuesOf(job), grace: '', failAfter: '' }, job), { grace: 30, failAfter: 1 });
+  assert.deepEqual(faultsOf({ ...valuesOf(endpoint), interval: '' }), { interval: 'monitor.missing' }, 'how often is always said');
+  assert.deepEqual(faultsOf({ ...valuesOf(endpoint), timeout: '', degradedMs: '7000' }), { degradedMs: 'monitor.badDegraded' });
 });
 
 test('what can be seen to be wrong is said beside its field', () => {

@@ -9,7 +9,7 @@ import { toastError } from '../shell/toasts.js';
 import { Actions, Menu } from './actions.js';
 import { ago, everySecond } from './aging.js';
 import { Endpoints } from './endpoints.js';
-import { acknowledgedAgain, OpenIncidents } from './incidents.js';
+import { OpenIncidents } from './incidents.js';
 import { EndpointList } from './list.js';
 import { tellNews } from './news.js';
 import { Results } from './results.js';
@@ -81,7 +81,6 @@ export class Board {
       this.endpoints.heard(event);
       if (event.t === 'check:completed') this.results.heard(event);
       else tellNews(event);
-      if (event.t === 'incident:started' && event.reopened) void this.#readAcknowledged(event);
       this.list.update();
     });
     room.on('replaced', () => {
@@ -90,12 +89,6 @@ export class Board {
     });
     onLanguage(() => this.#drawn());
     everySecond(() => this.#tick());
-  }
-
-  /** Who was on it before is so again. @param {any} event */
-  async #readAcknowledged(event) {
-    this.endpoints.heard(await acknowledgedAgain(this.api, event));
-    this.list.update();
   }
 
   #replace() {

@@ -118,19 +118,18 @@ export class Chart {
     return this.range === 'day' ? clockTime(at) : new Date(at).toLocaleDateString(document.documentElement.lang, { month: 'short', day: 'numeric' });
   }
 
-  /** The share of failed checks as a band: no check at all leaves a hole. */
+  /** The share of failed checks as a band: no check at all leaves a hole. What failed lies above a retry's success. */
   #failures() {
     const { width, from, to, step } = this.frame;
     const wide = Math.max(1, (step / (to - from)) * width - 1);
     const y = SIZE.height + SIZE.gap;
-    return this.points.flatMap((point) => {
+    const bands = this.points.flatMap((point) => {
       const down = downShare(point);
-      if (down === null) return [];
-      const x = Math.max(0, xOf(point, this.frame) - wide / 2);
-      const failed = down > 0 ? Math.max(3, down * SIZE.band) : 0;
-      const good = svg('rect', { class: 'fine', x, y, width: wide, height: SIZE.band });
-      return failed ? [good, svg('rect', { class: 'failed', x, y: y + SIZE.band - failed, width: wide, height: failed })] : [good];
+      return down === null ? [] : [{ x: Math.max(0, xOf(point, this.frame) - wide / 2), failed: down > 0 ? Math.max(3, down * SIZE.band) : 0 }];
     });
+    const fine = bands.map(({ x }) => svg('rect', { class: 'fine', x, y, width: wide, height: SIZE.band }));
+    const failed = bands.filter(({ failed }) => failed).map(({ x, failed }) => svg('rect', { class: 'failed', x, y: y + SIZE.band - failed, width: wide, height: failed }));
+    return [...fine, ...failed];
   }
 
   /** @param {number} clientX */

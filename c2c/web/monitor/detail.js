@@ -11,7 +11,7 @@ import { duration, everySecond } from './aging.js';
 import { serverNow } from './api.js';
 import { Chart, pointsOf } from './chart.js';
 import { showFacts } from './facts.js';
-import { acknowledgedAgain, chatOf, OpenIncidents } from './incidents.js';
+import { chatOf, OpenIncidents } from './incidents.js';
 import { endpointOf, incidentOf, listOf, merged, resultOf } from './model.js';
 import { tellNews } from './news.js';
 import { Past } from './past.js';
@@ -83,6 +83,7 @@ export class Detail {
     const { room } = this;
     room.on('*', (event) => this.#heard(event));
     room.on('replaced', () => this.#replace());
+    room.on('closed', () => void this.#leaveTalk());
     onLanguage(() => this.#show());
     everySecond(() => this.#tick());
   }
@@ -133,21 +134,13 @@ export class Detail {
       this.incidents.set(incidentId, incidentOf({ ...known, acknowledged: event }));
     }
     if (type === 'incident:resolved') this.incidents.delete(incidentId);
-    if (type === 'incident:started' && event.reopened) void this.#readAcknowledged({ incidentId, ...event });
     void this.#readHistory();
-  }
-
-  /** Who was on it before is so again. @param {any} event */
-  async #readAcknowledged(event) {
-    const again = await acknowledgedAgain(this.api, event);
-    if (!again.t) return;
-    this.#incident(again);
-    this.#show();
   }
 
   /** @param {any} event */
   #deleted({ name }) {
     void this.room.leave();
+    void this.#leaveTalk();
     this.gone(String(name ?? this.whole.name ?? ''));
   }
 
@@ -235,5 +228,11 @@ export class Detail {
     this.#talkOf = newest;
     const { openTalk } = await import('./talk.js');
     await openTalk(this.client, chatOf(newest), this.me, this.talk);
+  }
+  /** Without the endpoint's page there is no place for what is said about it. */
+  async #leaveTalk() {
+    if (!this.#talkOf) return;
+    const { closeTalk } = await import('./talk.js');
+    await closeTalk();
   }
 }

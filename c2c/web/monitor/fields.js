@@ -6,7 +6,7 @@
 /** @typedef {'http' | 'tcp' | 'push'} Kind */
 /** What stands in the form, as text; a push has no url. @typedef {{kind: Kind, paused: boolean, headers: [string, string][], [name: string]: any}} Values */
 /** @typedef {import('../i18n/index.js').Key} Key */
-/** `usual`: what the server takes where nothing is said. @typedef {{name: string, label: Key, hint?: Key, kinds: readonly Kind[], unit?: 's' | 'ms', value: string, usual?: string, min?: number, max?: number, options?: readonly string[], advanced?: boolean}} Field */
+/** `usual`: what the server takes where nothing is said. @typedef {{name: string, label: Key, hint?: Key, kinds: readonly Kind[], unit?: 's' | 'ms', value: string, usual?: string | ((values: Values) => string), min?: number, max?: number, options?: readonly string[], advanced?: boolean}} Field */
 
 export const SECRET = '•••';
 /** @type {readonly Kind[]} */
@@ -19,16 +19,37 @@ export const FIELDS = [
   { name: 'name', label: 'monitor.name', kinds: KINDS, value: '' },
   { name: 'url', label: 'monitor.url', kinds: CHECKED, value: '' },
   { name: 'interval', label: 'monitor.interval', kinds: KINDS, unit: 's', value: '60', min: 5, max: 86_400 },
-  { name: 'grace', label: 'monitor.grace', hint: 'monitor.graceHint', kinds: ['push'], unit: 's', value: '30', min: 0, max: 86_400 },
+  { name: 'grace', label: 'monitor.grace', hint: 'monitor.graceHint', kinds: ['push'], unit: 's', value: '30', usual: '30', min: 0, max: 86_400 },
   { name: 'method', label: 'monitor.method', kinds: HTTP, value: 'GET', options: ['GET', 'HEAD', 'POST'], advanced: true },
-  { name: 'expectedStatus', label: 'monitor.expected', hint: 'monitor.expectedHint', kinds: HTTP, value: '200-299', advanced: true },
+  { name: 'expectedStatus', label: 'monitor.expected', hint: 'monitor.expectedHint', kinds: HTTP, value: '200-299', usual: '200-299', advanced: true },
   { name: 'keyword', label: 'monitor.keyword', hint: 'monitor.keywordHint', kinds: HTTP, value: '', advanced: true },
-  { name: 'timeout', label: 'monitor.timeout', kinds: CHECKED, unit: 's', value: '', usual: '10', min: 0.5, max: 120, advanced: true },
-  { name: 'degradedMs', label: 'monitor.degraded', hint: 'monitor.degradedHint', kinds: CHECKED, unit: 'ms', value: '', min: 1, max: 120_000, advanced: true },
-  { name: 'failAfter', label: 'monitor.failAfter', kinds: KINDS, value: '', usual: '3', min: 1, max: 20, advanced: true },
+  { name: 'timeout', label: 'monitor.timeout', kinds: CHECKED, unit: 's', value: '', usual: usualTimeout, min: 0.5, max: 120, advanced: true },
+  { name: 'degradedMs', label: 'monitor.degraded', hint: 'monitor.degradedHint', kinds: CHECKED, unit: 'ms', value: '', usual: usualDegraded, min: 1, max: 120_000, advanced: true },
+  { name: 'failAfter', label: 'monitor.failAfter', kinds: KINDS, value: '', usual: ({ kind }) => (kind === 'push' ? '1' : '3'), min: 1, max: 20, advanced: true },
   { name: 'recoverAfter', label: 'monitor.recoverAfter', kinds: KINDS, value: '', usual: '1', min: 1, max: 20, advanced: true },
   { name: 'retryInterval', label: 'monitor.retry', hint: 'monitor.retryHint', kinds: CHECKED, unit: 's', value: '', usual: '10', min: 1, max: 86_400, advanced: true },
 ];
+
+/** @param {Values} values */
+function usualTimeout({ interval }) {
+  return String(Math.min(10, ((Number(interval) || 60) * 4) / 5));
+}
+
+/** @param {Values} values */
+function usualDegraded(values) {
+  return String(Math.round(500 * Number(values.timeout || usualTimeout(values))));
+}
+
+/** What an empty field means, as text; '': nothing. @param {Field} field @param {Values} values */
+export function usualOf({ usual = '' }, values) {
+  return typeof usual === 'function' ? usual(values) : usual;
+}
+
+/** With what the server would take for what is empty. @param {Values} values @returns {Values} */
+function withUsual(values) {
+  const filled = fieldsOf(values.kind).map((field) => [field.name, values[field.name].trim() ? values[field.name] : usualOf(field, values)]);
+  return { ...values, ...Object.fromEntries(filled) };
+}
 
 /** @param {any} [endpoint] as the server tells of it; none: a new one @returns {Values} */
 export function valuesOf(endpoint) {
@@ -52,14 +73,15 @@ export function fieldsOf(kind) {
 export function faultsOf(values) {
   /** @type {Record<string, Key>} */
   const faults = {};
+  const { timeout } = withUsual(values);
   for (const { name, unit, min, max } of fieldsOf(values.kind)) {
     const text = values[name].trim();
     if (!text && (name === 'name' || name === 'url' || name === 'interval')) faults[name] = 'monitor.missing';
     const isNumber = unit || min !== undefined;
     if (text && isNumber && !(Number(text) >= (min ?? 0) && Number(text) <= (max ?? Infinity))) faults[name] = 'monitor.outOfRange';
     if (text && name === 'url' && !isAddress(text, values.kind)) faults.url = values.kind === 'tcp' ? 'monitor.badTcp' : 'monitor.badUrl';
-    if (name === 'timeout' && text && Number(text) >= Number(values.interval)) faults.timeout ??= 'monitor.badTimeout';
-    if (name === 'degradedMs' && text && Number(text) >= 1000 * Number(values.timeout || 10)) faults.degradedMs ??= 'monitor.badDegraded';
+    if (name === 'timeout' && text && Number(text) >= (Number(values.interval) || Infinity)) faults.timeout ??= 'monitor.badTimeout';
+    if (name === 'degradedMs' && text && Number(text) >= 1000 * Number(timeout)) faults.degradedMs ??= 'monitor.badDegraded';
   }
   if (values.kind === 'http' && values.headers.some(([name, value]) => !name.trim() && value.trim())) faults.headers = 'monitor.badHeader';
   return faults;
@@ -72,19 +94,20 @@ function isAddress(text, kind) {
 }
 
 /**
- * The body of a request: of a new endpoint what is not empty, of a known one what has been changed.
+ * The body of a request: of a new endpoint what is not empty, of a known one what has been changed. The server keeps what
+ * it is not told of a known one: what has been emptied is told as what that means.
  * @param {Values} values
  * @param {any} [endpoint] as it was
  * @returns {Record<string, unknown>}
  */
 export function bodyOf(values, endpoint) {
   const before = endpoint && valuesOf(endpoint);
+  const meant = before ? withUsual(values) : values;
   /** @type {Record<string, unknown>} */
   const body = endpoint ? {} : { kind: values.kind };
   for (const { name, unit, min, value } of fieldsOf(values.kind)) {
-    const text = name === 'keyword' ? values[name] : values[name].trim();
-    if (before ? text === before[name] : !text || (text === value && min === undefined)) continue;
-    if (before && !text && (unit || min !== undefined)) continue;
+    const text = name === 'keyword' ? meant[name] : meant[name].trim();
+    if (before ? [text, values[name]].includes(before[name]) : !text || (text === value && min === undefined)) continue;
     body[name] = unit || min !== undefined ? Number(text) : text;
   }
   const headers = Object.fromEntries(values.headers.flatMap(([name, value]) => (name.trim() ? [[name.trim(), value]] : [])));

@@ -12,7 +12,7 @@ import { pathOf } from './actions.js';
 import { took } from './aging.js';
 import { Refused } from './api.js';
 import { openBox } from './box.js';
-import { bodyOf, faultsOf, FIELDS, fieldsOf, KINDS, SECRET, valuesOf } from './fields.js';
+import { bodyOf, faultsOf, FIELDS, fieldsOf, KINDS, SECRET, usualOf, valuesOf } from './fields.js';
 import { phasesBar } from './phases.js';
 import { badge, button, why } from './signs.js';
 import { loadStyle } from './styles.js';
@@ -62,6 +62,7 @@ class Form {
       event.preventDefault();
       void this.#submit();
     });
+    this.form.addEventListener('input', () => this.#showUsual());
     const pushPath = endpoint?.pushPath && pushCard(endpoint.pushPath);
     this.box = openBox(t(endpoint ? 'monitor.editTitle' : 'monitor.add'), pushPath, this.form);
     this.box.classList.add('wide');
@@ -84,11 +85,11 @@ class Form {
   }
 
   /** @param {Field} field @param {boolean} isAdmin */
-  #field({ name, label, hint, unit, min, max, options, usual }, isAdmin) {
+  #field({ name, label, hint, unit, min, max, options }, isAdmin) {
     const id = `endpoint-${name}`;
     const wrong = h('p', { class: 'hint wrong', id: `${id}-wrong`, role: 'alert' });
     const described = `${hint ? `${id}-hint ` : ''}${id}-wrong`;
-    const attributes = { id, name, 'aria-describedby': described, autocomplete: 'off', spellcheck: 'false', placeholder: usual };
+    const attributes = { id, name, 'aria-describedby': described, autocomplete: 'off', spellcheck: 'false' };
     const isNumber = unit !== undefined || min !== undefined;
     const input = options
       ? h('select', attributes, ...options.map((value) => h('option', { value, disabled: value === 'POST' && !isAdmin }, value)))
@@ -96,7 +97,7 @@ class Form {
     input.value = this.values[name];
     const sized = unit ? h('div', { class: 'united' }, input, h('span', { class: 'hint' }, unit === 's' ? t('monitor.seconds') : 'ms')) : input;
     const row = h('div', { class: `field ${name}` }, h('label', { for: id, t: label }), sized, hint ? h('p', { class: 'hint', id: `${id}-hint`, t: hint }) : null, wrong);
-    this.#asked.set(name, { row, wrong, read: () => input.value, input });
+    this.#asked.set(name, { row, wrong, read: () => readIn(input), input });
     return row;
   }
 
@@ -108,12 +109,23 @@ class Form {
     if (url) url.setAttribute('placeholder', kind === 'tcp' ? 'tcp://db.example.org:5432' : 'https://example.org/health');
     this.tryIt.hidden = kind === 'push';
     this.outcome.replaceChildren();
+    this.#showUsual();
+  }
+
+  /** What an empty field means depends on others. */
+  #showUsual() {
+    this.#readValues();
+    for (const field of FIELDS) if (field.usual) this.#asked.get(field.name)?.input?.setAttribute('placeholder', usualOf(field, this.values));
+  }
+
+  #readValues() {
+    for (const [name, { read }] of this.#asked) if (name !== 'headers') this.values[name] = read();
+    this.values.headers = this.headers.read();
   }
 
   /** @returns {Record<string, unknown> | undefined} undefined: something is wrong, and it is said where */
   #read(whole = false) {
-    for (const [name, { read }] of this.#asked) if (name !== 'headers') this.values[name] = read();
-    this.values.headers = this.headers.read();
+    this.#readValues();
     const faults = faultsOf(this.values);
     for (const [name, key] of Object.entries(faults)) this.#mark(name, t(key));
     if (Object.keys(faults).length) return void this.#toFirst();
@@ -193,6 +205,11 @@ class Form {
     const box = openBox(t('monitor.pushReady', { name }), pushCard(pushPath), h('div', { class: 'buttons' }, done));
     box.classList.add('wide');
   }
+}
+
+/** What is no number reads as empty there, but was not meant to be. @param {HTMLInputElement | HTMLSelectElement} input */
+function readIn(input) {
+  return input.validity.badInput ? '?' : input.value;
 }
 
 /** A secret that is shown as dots only the server knows, and it does not use it for a try. @param {any} body */

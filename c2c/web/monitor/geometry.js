@@ -65,8 +65,8 @@ export function sparkline(results, interval, width, height) {
   return line(values);
 }
 
-/** What mostly lies between two results: the interval may have been another one. @param {readonly Result[]} results */
-function usualMs(results) {
+/** What mostly lies between two of them, 0: there are no two. Neither a check out of turn nor a hole counts. @param {readonly {at: number}[]} results */
+export function usualMs(results) {
   const between = results.slice(1).map(({ at }, index) => at - results[index].at);
   return between.sort((a, b) => a - b)[Math.floor(between.length / 2)] ?? 0;
 }
@@ -76,7 +76,7 @@ function timeOf({ status, responseTime }) {
   return status === 'DOWN' || status === 'UNKNOWN' ? null : responseTime;
 }
 
-/** A lone point is a line of no length, which round ends make a dot. @param {{x: number, y: number | null, gap: boolean}[]} values */
+/** A lone point is a line of no length, which round ends make a dot. @param {{x: number, y: number | null, gap?: boolean}[]} values */
 export function line(values) {
   let path = '';
   let drawn = 0;

@@ -100,8 +100,7 @@ class Card {
     this.why.title = incident.errorMessage;
     this.element.classList.toggle('is-acknowledged', acknowledged !== null);
     this.acknowledged.replaceChildren(...(acknowledged ? [acknowledgement(acknowledged)] : []));
-    const isGone = acknowledged !== null && this.open.parentElement;
-    if (isGone) this.open.remove();
+    this.open.hidden = acknowledged !== null; // and it is asked again when the incident is reopened
   }
 
   showTime() {
@@ -154,13 +153,4 @@ export class OpenIncidents {
   tick() {
     for (const card of this.#cards.values()) card.showTime();
   }
-}
-
-/**
- * Of an incident that was reopened: the event that once told who is on it; nothing when nobody was.
- * @param {Api} api @param {any} event
- */
-export async function acknowledgedAgain(api, { incidentId, endpointId }) {
-  const found = await api('GET', `incidents/${encodeURIComponent(incidentId)}`).catch(() => undefined);
-  return found?.acknowledged ? { ...found.acknowledged, t: 'incident:acknowledged', incidentId, endpointId } : { t: '' };
 }

@@ -3,12 +3,12 @@
  * @module
  */
 
-import { line } from './geometry.js';
+import { line, usualMs } from './geometry.js';
 
 /** `at`: when it began, ms since 1970; the counts, and ms or null. @typedef {{at: number, up: number, degraded: number, down: number, unknown: number, average: number | null, max: number | null, p50: number | null, p95: number | null}} Point */
 const DAY_MS = 86_400_000;
 
-/** @typedef {{width: number, height: number, from: number, to: number, step: number, top: number}} Frame `from`, `to`, `step` in ms, `top` in ms of response time */
+/** @typedef {{width: number, height: number, from: number, to: number, step: number, top: number}} Frame `from`, `to`, `step` in ms, `top` in ms of response time; `step`: from one point to the next, as it mostly is */
 
 /**
  * @param {readonly Point[]} points oldest first
@@ -19,8 +19,7 @@ const DAY_MS = 86_400_000;
  * @returns {Frame}
  */
 export function frameOf(points, spanMs, now, width, height) {
-  const steps = points.slice(1).map(({ at }, index) => at - points[index].at).filter((ms) => ms > 0);
-  const step = steps.length ? Math.min(...steps) : Math.min(spanMs, DAY_MS) / 24;
+  const step = usualMs(points) || Math.min(spanMs, DAY_MS) / 24;
   const oldest = points.length ? points[0].at : now;
   const from = spanMs === Infinity ? Math.min(oldest, now - step) : now - spanMs;
   const top = niceTop(Math.max(10, ...points.map(({ max, p95 }) => max ?? p95 ?? 0)));
@@ -39,14 +38,13 @@ export function yOf(value, { height, top }) {
 }
 
 /**
- * One of the chart's lines, broken where data is missing.
+ * One of the chart's lines. It breaks at points without data: the server puts one wherever some is missing.
  * @param {readonly Point[]} points @param {Frame} frame @param {'p50' | 'p95' | 'max'} name
  */
 export function chartLine(points, frame, name) {
-  const values = points.map((point, index) => {
+  const values = points.map((point) => {
     const value = point[name];
-    const gap = index > 0 && point.at - points[index - 1].at > 1.5 * frame.step;
-    return { x: xOf(point, frame), y: value === null ? null : yOf(value, frame), gap };
+    return { x: xOf(point, frame), y: value === null ? null : yOf(value, frame) };
   });
   return line(values);
 }

@@ -17,31 +17,50 @@ import { loadStyle } from './styles.js';
 /** @typedef {import('../c2c.js').Room} Room */
 /** @typedef {import('../shell/identity.js').Identity} Identity */
 
+/** @type {Room | undefined} */
+let shown;
+/** Rooms are entered and left one after the other: two at once would leave the same former one, and never each other. */
+let turn = Promise.resolve();
+
+/** @param {() => Promise<void>} work */
+function inTurn(work) {
+  turn = turn.catch(() => {}).then(work);
+  return turn;
+}
 
 /**
- * Enters the chat and shows it in a card; where it can't be entered the card stays away.
+ * Enters the chat and shows it in a card, in place of the former; where it can't be entered the card stays as it is.
  * @param {import('../c2c.js').C2C} client
  * @param {string} roomId
  * @param {Identity} me
  * @param {HTMLElement} card
  */
-export async function openTalk(client, roomId, me, card) {
-  const former = shown;
-  try {
-    const [room] = await Promise.all([client.join(roomId), loadStyle('chat.css')]);
-    const place = h('div', {});
-    card.replaceChildren(h('h2', { t: 'monitor.talk' }), place);
-    card.hidden = false;
-    new Talk(room, me, place);
-    shown = room;
-    if (former !== room) await former?.leave();
-  } catch (error) {
-    if (!(error instanceof C2CError)) throw error;
-  }
+export function openTalk(client, roomId, me, card) {
+  return inTurn(async () => {
+    if (!card.isConnected) return; // the endpoint was deleted meanwhile
+    try {
+      const [room] = await Promise.all([client.join(roomId), loadStyle('chat.css')]);
+      const place = h('div', {});
+      card.replaceChildren(h('h2', { t: 'monitor.talk' }), place);
+      card.hidden = false;
+      new Talk(room, me, place);
+      const former = shown;
+      shown = room;
+      if (former !== room) await former?.leave();
+    } catch (error) {
+      if (!(error instanceof C2CError)) throw error;
+    }
+  });
 }
 
-/** @type {Room | undefined} */
-let shown;
+/** Leaves the chat that is shown, or is about to be. */
+export function closeTalk() {
+  return inTurn(async () => {
+    await shown?.leave();
+    shown = undefined;
+  });
+}
+
 class Talk {
   /** @type {Map<string, string>} names by user id */
   #names = new Map();
