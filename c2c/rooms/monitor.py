@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
-from pydantic_core import from_json
+from pydantic_core import to_json
 
 from c2c.errors import EndpointNotFound, RoomNotFound
 from c2c.events import Position
@@ -26,9 +27,12 @@ from c2c.store import Retention, Store
 from c2c.times import iso8601
 
 _LOG_EVENTS: Final = 5_000
-# The first screen of a thousand endpoints comes over slow networks too: 200 KB for all of it.
-_ENDPOINTS_BYTES_MAX: Final = 150_000
+# The first screen of a thousand endpoints comes over slow networks too: 200 KB for all of it. Windows are bounded where
+# they are written (64 KiB), incidents here, and endpoints take what remains.
+_STATE_BYTES_MAX: Final = 200_000
+_INCIDENTS_BYTES_MAX: Final = 60_000
 _INCIDENTS_MAX: Final = 100
+_ID_BYTES_MAX: Final = 64
 
 
 class Monitor(Kind):
@@ -66,26 +70,39 @@ async def acknowledgement_of(store: Store, stored: StoredEndpoint) -> bytes | No
 
 
 def overview_json(overview: Overview) -> dict[str, Any]:
-    """The state of `all-endpoints`."""
-    endpoints, size = sorted(decode_events(overview.summaries), key=worst_first), 0
-    lengths = {from_json(text)["endpointId"]: len(text) for text in overview.summaries}
-    shown = []
-    for endpoint in endpoints:
-        size += lengths[endpoint["endpointId"]] + 1
-        if size > _ENDPOINTS_BYTES_MAX:
-            break
-        shown.append(endpoint)
-    state = {
-        "endpoints": shown,
-        "more": len(shown) < len(endpoints),
+    """The state of `all-endpoints`, as JSON 200 KB at most. What did not fit is had by REST, and `more` and
+    `moreIncidents` say that there is something."""
+    endpoints = sorted(decode_events(overview.summaries), key=worst_first)
+    incidents = incidents_json(overview.incidents, overview.now_ms)
+    newest = _as_many_as_fit(incidents[:_INCIDENTS_MAX], _INCIDENTS_BYTES_MAX)
+    state: dict[str, Any] = {
+        "endpoints": [],
+        "more": False,
+        "next": "",
         "stats": count_by_status(endpoints),
-        "incidents": incidents_json(overview.incidents, overview.now_ms)[:_INCIDENTS_MAX],
+        "incidents": newest,
+        "moreIncidents": len(newest) < len(incidents),
         "windows": all_shown(decode_events(overview.windows), overview.now_ms),
         "suspects": suspects(overview.nodes, overview.now_ms),
     }
-    if state["more"]:
+    shown = _as_many_as_fit(endpoints, _STATE_BYTES_MAX - len(to_json(state)) - _ID_BYTES_MAX)
+    state |= {"endpoints": shown, "more": len(shown) < len(endpoints)}
+    if state["more"] and shown:
         state["next"] = shown[-1]["endpointId"]
+    else:
+        del state["next"]
     return state
+
+
+def _as_many_as_fit(items: Iterable[Mapping[str, Any]], bytes_max: int) -> list[Mapping[str, Any]]:
+    """The first of some objects, as many as fit into a list of that many bytes of JSON. O(what is shown)."""
+    shown, size = [], 0
+    for item in items:
+        size += len(to_json(item)) + 1
+        if size > bytes_max:
+            break
+        shown.append(item)
+    return shown
 
 
 def incidents_json(incidents: list[StoredIncident], now_ms: int) -> list[dict[str, Any]]:
