@@ -100,8 +100,8 @@ async def test_an_incident_is_told_once_by_each_event_signed_so_that_the_documen
     nodes = [start_node(**LOCAL) for _ in range(2)]
     status, answer = nodes[0].request("POST", PATH, {"url": receiver.url("/hook?a=1&b=%20")})
     webhook = answer["data"]
-    told = ["incident:started", "incident:acknowledged", "incident:resolved", "checker:suspect"]
-    assert (status, webhook["events"]) == (201, told)
+    usual = ["incident:started", "incident:acknowledged", "incident:resolved", "checker:suspect"]
+    assert (status, webhook["events"]) == (201, usual)
     target.status = 503
     quick = {"interval": 5, "timeout": 1, "retryInterval": 1, "failAfter": 1}
     status, answer = nodes[1].request("POST", "/api/endpoints", {"name": "쇼핑몰", "url": target.url(), **quick})
