@@ -1,4 +1,4 @@
-"""The state of `all-endpoints`: all of it fits into its 200 KB, and what does not is said."""
+"""The state of `all-endpoints`: all of it fits into its 180 KB, and what does not is said."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def size_of(state: dict[str, Any]) -> int:
     return len(to_json(state))
 
 
-def test_with_as_much_of_everything_as_there_may_be_the_state_has_200_kb() -> None:
+def test_with_as_much_of_everything_as_there_may_be_the_state_has_180_kb() -> None:
     state = overview_json(overview(2_000, [incident(number) for number in range(2_000)], planned=True))
-    assert 195_000 < size_of(state) <= 200_000
+    assert 175_000 < size_of(state) <= 180_000
     assert (state["more"], state["moreIncidents"]) == (True, True)
     assert len(state["windows"]) == WINDOWS_MAX
     assert state["next"] == state["endpoints"][-1]["endpointId"]
