@@ -710,6 +710,49 @@ async def test_who_may_only_look_is_offered_nothing_else(start_node: StartNode, 
         await expect(kim.rows.get_by_role("button")).to_have_count(0)
 
 
+# Time can be moved on, and what is asked of the server is known at once.
+_MOVABLE = """
+    let ms = 0;
+    const [now, ask] = [Date.now, fetch];
+    Object.assign(window, { asked: [], later() {
+      ms += 61_000;
+      document.dispatchEvent(new Event('visibilitychange'));
+    } });
+    Date.now = () => now() + ms;
+    window.fetch = (address, options) => {
+      asked.push(String(address));
+      return ask(address, options);
+    };
+"""
+_ALL_SIGNALS = """async () => {
+  document.title = 'Something else';
+  asked.length = 0;
+  for (const name of ['scroll', 'resize']) dispatchEvent(new Event(name));
+  later();
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return [document.title, asked.filter((address) => address.startsWith('/api/maintenance'))];
+}"""
+
+
+async def test_a_board_that_was_replaced_asks_for_nothing_and_leaves_the_title_alone(
+    start_node: StartNode, visit: Visit
+) -> None:
+    jwt = pytest.importorskip("jwt")
+    secret = "a secret of at least thirty-two bytes"
+    node = start_node(auth="jwt", jwt_secret=secret, **LOCAL)
+    token = str(jwt.encode({"sub": "kim", "exp": time.time() + 8}, secret, "HS256"))
+    start = datetime.now(UTC)
+    window = {"start": start.isoformat(), "end": (start + timedelta(hours=1)).isoformat()}
+    status, answer = node.request("POST", "/api/maintenance", window, {"Authorization": f"Bearer {token}"})
+    assert status == 201, answer
+    kim = Board(await visit(node, f"/monitor#token={token}", init=_MOVABLE))
+    await kim.is_open()
+    await kim.page.evaluate("later()")
+    assert "/api/maintenance" in await kim.page.evaluate("asked")
+    await expect(kim.page.locator(".notice")).to_be_visible(timeout=15_000)
+    assert await kim.page.evaluate(_ALL_SIGNALS) == ["Something else", []]
+
+
 async def test_whoever_comes_is_asked_for_a_name_first(start_node: StartNode, visit: Visit) -> None:
     kim = Board(await visit(start_node(**LOCAL), "/monitor"))
     await kim.page.get_by_label("Name", exact=True).fill("kim")

@@ -7,7 +7,7 @@ import { onLanguage, t } from '../i18n/index.js';
 import { h, icon, write } from '../shell/dom.js';
 import { toastError } from '../shell/toasts.js';
 import { Actions, pathOf } from './actions.js';
-import { duration, everySecond } from './aging.js';
+import { duration, whileShown } from './aging.js';
 import { serverNow } from './api.js';
 import { Chart, pointsOf } from './chart.js';
 import { showFacts } from './facts.js';
@@ -84,8 +84,8 @@ export class Detail {
     room.on('*', (event) => this.#heard(event));
     room.on('replaced', () => this.#replace());
     room.on('closed', () => void this.#leaveTalk());
-    onLanguage(() => this.#show());
-    everySecond(() => this.#tick());
+    const stop = onLanguage(() => this.#show());
+    whileShown(this.head, () => this.#tick(), stop);
   }
 
   #replace() {
@@ -215,7 +215,6 @@ export class Detail {
   }
 
   #tick() {
-    if (!this.head.isConnected) return; // there is nothing to show any more, and the page says why
     this.open.tick();
     this.#showFacts();
     if (Date.now() - this.#readAt > HISTORY_MS) void this.#readHistory();
