@@ -25,7 +25,7 @@ import { Strip } from './strip.js';
 const OWN = ['joined', 'replaced', 'closed'];
 const KEPT = 60;
 const INCIDENTS = 50;
-const HISTORY_MS = 60_000;
+const FRESH_MS = 60_000;
 
 export class Detail {
   /** As the server told of it, with what events have changed since. @type {any} */
@@ -119,9 +119,10 @@ export class Detail {
   /** @param {any} event */
   #checked(event) {
     const { status, responseTime, statusCode, errorMessage, reason, checkedAt, phases, slot } = event;
+    const { maintenance = this.whole.maintenance, certificateExpiresAt = this.whole.certificateExpiresAt } = event;
     const isGood = status === 'UP' || status === 'DEGRADED';
     const failureCount = isGood ? 0 : (this.whole.failureCount ?? 0) + Number(status === 'DOWN');
-    this.whole = { ...this.whole, responseTime, statusCode, errorMessage: isGood ? '' : errorMessage, reason, checkedAt, phases, failureCount };
+    this.whole = { ...this.whole, responseTime, statusCode, errorMessage: isGood ? '' : errorMessage, reason, checkedAt, phases, failureCount, maintenance, certificateExpiresAt };
     const result = resultOf({ ...event, at: slot });
     if (result) this.checks = merged(this.checks, [result], KEPT);
   }
@@ -144,10 +145,11 @@ export class Detail {
     this.gone(String(name ?? this.whole.name ?? ''));
   }
 
-  /** What edits change and events do not tell: when the next check is due, and what is masked. */
+  /** What no event of this room tells: whether maintenance goes on, when the next check is due, and what is masked. */
   async #readWhole() {
-    const found = await this.api('GET', pathOf(this.whole.endpointId)).catch(() => undefined);
-    if (!found) return;
+    const before = this.whole;
+    const found = await this.api('GET', pathOf(before.endpointId)).catch(() => undefined);
+    if (!found || this.whole !== before) return; // what was heard meanwhile may be newer
     this.whole = { ...this.whole, ...found };
     this.#show();
   }
@@ -217,7 +219,9 @@ export class Detail {
   #tick() {
     this.open.tick();
     this.#showFacts();
-    if (Date.now() - this.#readAt > HISTORY_MS) void this.#readHistory();
+    if (Date.now() - this.#readAt <= FRESH_MS) return;
+    void this.#readHistory();
+    void this.#readWhole();
   }
 
   /** The chat of the newest open incident stays when that is over: the last words are often said then. */
