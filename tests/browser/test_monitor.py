@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import FloatRect, Request, expect
+from playwright.async_api import FloatRect, Request, Route, expect
 
 from c2c.monitoring.history import BOUNDS_MS, Bucket, bucket_name, format_bucket
 from tests.browser.board import LOCAL, QUICK, Board, add, add_many, endpoint_of, open_incident, until_status
@@ -710,6 +710,49 @@ async def test_who_may_only_look_is_offered_nothing_else(start_node: StartNode, 
         await expect(kim.rows.get_by_role("button")).to_have_count(0)
 
 
+# Time can be moved on, and what is asked of the server is known at once.
+_MOVABLE = """
+    let ms = 0;
+    const [now, ask] = [Date.now, fetch];
+    Object.assign(window, { asked: [], later() {
+      ms += 61_000;
+      document.dispatchEvent(new Event('visibilitychange'));
+    } });
+    Date.now = () => now() + ms;
+    window.fetch = (address, options) => {
+      asked.push(String(address));
+      return ask(address, options);
+    };
+"""
+_ALL_SIGNALS = """async () => {
+  document.title = 'Something else';
+  asked.length = 0;
+  for (const name of ['scroll', 'resize']) dispatchEvent(new Event(name));
+  later();
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return [document.title, asked.filter((address) => address.startsWith('/api/maintenance'))];
+}"""
+
+
+async def test_a_board_that_was_replaced_asks_for_nothing_and_leaves_the_title_alone(
+    start_node: StartNode, visit: Visit
+) -> None:
+    jwt = pytest.importorskip("jwt")
+    secret = "a secret of at least thirty-two bytes"
+    node = start_node(auth="jwt", jwt_secret=secret, **LOCAL)
+    token = str(jwt.encode({"sub": "kim", "exp": time.time() + 8}, secret, "HS256"))
+    start = datetime.now(UTC)
+    window = {"start": start.isoformat(), "end": (start + timedelta(hours=1)).isoformat()}
+    status, answer = node.request("POST", "/api/maintenance", window, {"Authorization": f"Bearer {token}"})
+    assert status == 201, answer
+    kim = Board(await visit(node, f"/monitor#token={token}", init=_MOVABLE))
+    await kim.is_open()
+    await kim.page.evaluate("later()")
+    assert "/api/maintenance" in await kim.page.evaluate("asked")
+    await expect(kim.page.locator(".notice")).to_be_visible(timeout=15_000)
+    assert await kim.page.evaluate(_ALL_SIGNALS) == ["Something else", []]
+
+
 async def test_whoever_comes_is_asked_for_a_name_first(start_node: StartNode, visit: Visit) -> None:
     kim = Board(await visit(start_node(**LOCAL), "/monitor"))
     await kim.page.get_by_label("Name", exact=True).fill("kim")
@@ -846,6 +889,41 @@ def remember_hours(redis_server: RedisServer, endpoint_id: str, medians: list[in
     key = f"room:endpoint:{endpoint_id}"
     redis_server.client.hset(f"{key}:hours", mapping=hours)
     redis_server.client.hset(f"{key}:days", mapping={name: format_bucket(bucket) for name, bucket in days.items()})
+
+
+async def test_maintenance_and_the_certificate_go_on_with_the_page_of_one_endpoint(
+    start_node: StartNode, open_board: OpenBoard, target: Target, redis_server: RedisServer
+) -> None:
+    node = start_node(**LOCAL)
+    endpoint_id = add(node, "Shop", target.url(), paused=True, **QUICK)
+    kim = await open_board(node, path=f"/monitor/{endpoint_id}", init=_MOVABLE)
+    certificate = kim.page.locator(".fact", has_text="Certificate")
+    maintenance = kim.page.locator(".state .tag.maintenance")
+
+    def publish(**more: Any) -> None:
+        event = {"t": "check:completed", "roomId": f"endpoint:{endpoint_id}", "endpointId": endpoint_id, **more}
+        redis_server.client.publish(f"chan:endpoint:{endpoint_id}", json.dumps(event))
+
+    expires = datetime.now(UTC) + timedelta(days=40, hours=1)
+    publish(status="UP", responseTime=11, maintenance=True, certificateExpiresAt=expires.isoformat())
+    await expect(maintenance).to_be_visible()
+    await expect(certificate).to_contain_text("40 days left")
+    publish(status="UP", responseTime=12)
+    await expect(kim.page.locator(".fact", has_text="12 ms")).to_be_visible()
+    await expect(maintenance).to_be_visible()
+    await expect(certificate).to_contain_text("40 days left")
+    publish(status="UP", responseTime=13, maintenance=False, certificateExpiresAt=None)
+    await expect(maintenance).to_have_count(0)
+    await expect(certificate).to_have_count(0)
+
+    # No event tells the room of a window: the page asks each minute.
+    async def in_maintenance(route: Route) -> None:
+        answer = await (await route.fetch()).json()
+        await route.fulfill(json={**answer, "data": {**answer["data"], "maintenance": True}})
+
+    await kim.page.route(f"**/api/endpoints/{endpoint_id}", in_maintenance)
+    await kim.page.evaluate("later()")
+    await expect(maintenance).to_be_visible()
 
 
 async def test_an_endpoint_that_is_not_there_or_goes_is_said_so(

@@ -94,6 +94,16 @@ test('a check is no change of status: it is counted until it is one too many, an
   assert.notEqual(endpoints.order, order);
 });
 
+test('whether a check was in maintenance is known where it is told', () => {
+  const endpoints = known([summary('a')]);
+  const checked = { t: 'check:completed', endpointId: 'a', status: 'UP', checkedAt: iso(START) };
+  const told = [{ maintenance: true }, {}, { maintenance: false }].map((more) => {
+    endpoints.heard({ ...checked, ...more });
+    return endpoints.all.get('a').maintenance;
+  });
+  assert.deepEqual(told, [true, true, false]);
+});
+
 test('incidents open, are acknowledged, resolved, and go with their endpoint', () => {
   const endpoints = known([summary('a', 'DOWN', { reason: 'dns' }), summary('b')], { incidents: [incident('i0', 'b')] });
   endpoints.heard({ t: 'incident:started', ...incident('i1', 'a', { reason: undefined }) });

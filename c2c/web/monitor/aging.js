@@ -27,6 +27,20 @@ export function everySecond(work) {
   return () => watchers.delete(work);
 }
 
+/**
+ * Calls back each second, too, until an element has gone from the page for good; then says so once.
+ * @param {Element} element
+ * @param {() => void} work
+ * @param {() => void} gone
+ */
+export function whileShown(element, work, gone) {
+  const stop = everySecond(() => {
+    if (element.isConnected) return work();
+    stop();
+    gone();
+  });
+}
+
 function start() {
   if (timer) return;
   const tick = () => {

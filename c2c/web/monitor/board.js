@@ -7,7 +7,7 @@ import { language, onLanguage, t } from '../i18n/index.js';
 import { h, icon, write } from '../shell/dom.js';
 import { toastError } from '../shell/toasts.js';
 import { Actions, Menu } from './actions.js';
-import { ago, everySecond } from './aging.js';
+import { ago, whileShown } from './aging.js';
 import { Endpoints } from './endpoints.js';
 import { OpenIncidents } from './incidents.js';
 import { EndpointList } from './list.js';
@@ -87,8 +87,8 @@ export class Board {
       this.results.reset();
       this.#replace();
     });
-    onLanguage(() => this.#drawn());
-    everySecond(() => this.#tick());
+    const stop = onLanguage(() => this.#drawn());
+    whileShown(this.list.table, () => this.#tick(), stop);
   }
 
   #replace() {
@@ -100,7 +100,7 @@ export class Board {
   /** What did not fit into the snapshot. @param {unknown} after */
   async #loadPages(after) {
     const turn = ++this.#turn;
-    while (!this.endpoints.complete && turn === this.#turn) {
+    while (!this.endpoints.complete && turn === this.#turn && this.list.table.isConnected) {
       try {
         const page = await this.api('GET', `endpoints?limit=${PAGE}&after=${encodeURIComponent(String(after ?? ''))}`);
         if (turn !== this.#turn) return;
@@ -138,6 +138,7 @@ export class Board {
 
   #drawn() {
     const { list } = this;
+    if (!list.table.isConnected) return; // the page's title is no longer ours
     const top = list.held ? list.top : undefined;
     this.#show();
     if (top !== undefined) this.#keepPlace(list.top - top);

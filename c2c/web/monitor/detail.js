@@ -7,7 +7,7 @@ import { onLanguage, t } from '../i18n/index.js';
 import { h, icon, write } from '../shell/dom.js';
 import { toastError } from '../shell/toasts.js';
 import { Actions, pathOf } from './actions.js';
-import { duration, everySecond } from './aging.js';
+import { duration, whileShown } from './aging.js';
 import { serverNow } from './api.js';
 import { Chart, pointsOf } from './chart.js';
 import { showFacts } from './facts.js';
@@ -25,7 +25,7 @@ import { Strip } from './strip.js';
 const OWN = ['joined', 'replaced', 'closed'];
 const KEPT = 60;
 const INCIDENTS = 50;
-const HISTORY_MS = 60_000;
+const FRESH_MS = 60_000;
 
 export class Detail {
   /** As the server told of it, with what events have changed since. @type {any} */
@@ -84,8 +84,8 @@ export class Detail {
     room.on('*', (event) => this.#heard(event));
     room.on('replaced', () => this.#replace());
     room.on('closed', () => void this.#leaveTalk());
-    onLanguage(() => this.#show());
-    everySecond(() => this.#tick());
+    const stop = onLanguage(() => this.#show());
+    whileShown(this.head, () => this.#tick(), stop);
   }
 
   #replace() {
@@ -119,9 +119,10 @@ export class Detail {
   /** @param {any} event */
   #checked(event) {
     const { status, responseTime, statusCode, errorMessage, reason, checkedAt, phases, slot } = event;
+    const { maintenance = this.whole.maintenance, certificateExpiresAt = this.whole.certificateExpiresAt } = event;
     const isGood = status === 'UP' || status === 'DEGRADED';
     const failureCount = isGood ? 0 : (this.whole.failureCount ?? 0) + Number(status === 'DOWN');
-    this.whole = { ...this.whole, responseTime, statusCode, errorMessage: isGood ? '' : errorMessage, reason, checkedAt, phases, failureCount };
+    this.whole = { ...this.whole, responseTime, statusCode, errorMessage: isGood ? '' : errorMessage, reason, checkedAt, phases, failureCount, maintenance, certificateExpiresAt };
     const result = resultOf({ ...event, at: slot });
     if (result) this.checks = merged(this.checks, [result], KEPT);
   }
@@ -144,10 +145,11 @@ export class Detail {
     this.gone(String(name ?? this.whole.name ?? ''));
   }
 
-  /** What edits change and events do not tell: when the next check is due, and what is masked. */
+  /** What no event of this room tells: whether maintenance goes on, when the next check is due, and what is masked. */
   async #readWhole() {
-    const found = await this.api('GET', pathOf(this.whole.endpointId)).catch(() => undefined);
-    if (!found) return;
+    const before = this.whole;
+    const found = await this.api('GET', pathOf(before.endpointId)).catch(() => undefined);
+    if (!found || this.whole !== before) return; // what was heard meanwhile may be newer
     this.whole = { ...this.whole, ...found };
     this.#show();
   }
@@ -215,10 +217,11 @@ export class Detail {
   }
 
   #tick() {
-    if (!this.head.isConnected) return; // there is nothing to show any more, and the page says why
     this.open.tick();
     this.#showFacts();
-    if (Date.now() - this.#readAt > HISTORY_MS) void this.#readHistory();
+    if (Date.now() - this.#readAt <= FRESH_MS) return;
+    void this.#readHistory();
+    void this.#readWhole();
   }
 
   /** The chat of the newest open incident stays when that is over: the last words are often said then. */

@@ -90,7 +90,7 @@ export class Endpoints {
   }
 
   /** A single failure does not change the status: it is counted until it is one too many. @param {string} endpointId @param {Event} event */
-  #checked(endpointId, { status, responseTime, errorMessage, reason, checkedAt }) {
+  #checked(endpointId, { status, responseTime, errorMessage, reason, checkedAt, maintenance }) {
     const endpoint = this.all.get(endpointId);
     if (!endpoint) return;
     const isGood = status === 'UP' || status === 'DEGRADED';
@@ -101,6 +101,7 @@ export class Endpoints {
       failureCount: isGood ? 0 : endpoint.failureCount + Number(status === 'DOWN'),
       errorMessage: isGood ? '' : String(errorMessage ?? ''),
       reason: isGood ? '' : String(reason ?? ''),
+      maintenance: maintenance === undefined ? endpoint.maintenance : maintenance === true,
     });
   }
 

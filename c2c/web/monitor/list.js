@@ -5,7 +5,7 @@
 
 import { language, onLanguage } from '../i18n/index.js';
 import { h } from '../shell/dom.js';
-import { everySecond } from './aging.js';
+import { whileShown } from './aging.js';
 import { serverNow } from './api.js';
 import { Order } from './order.js';
 import { Row } from './row.js';
@@ -58,12 +58,17 @@ export class EndpointList {
     const heads = COLUMNS.map(([name, column]) => h('span', { class: column, role: 'columnheader' }, h('span', { t: name })));
     const head = h('div', { role: 'rowgroup' }, h('div', { class: 'columns', role: 'row' }, ...heads));
     this.table = h('div', { class: 'table', role: 'table', tLabel: 'monitor.endpoints' }, head, this.body);
-    this.#watchReader();
-    everySecond(() => this.#tick());
-    onLanguage(() => this.update());
+    const gone = new AbortController();
+    this.#watchReader(gone.signal);
+    gone.signal.addEventListener('abort', onLanguage(() => this.update()));
+    whileShown(this.table, () => this.#tick(), () => {
+      gone.abort();
+      this.results.show([]);
+    });
   }
 
-  #watchReader() {
+  /** @param {AbortSignal} signal ends what would outlast the list */
+  #watchReader(signal) {
     const { body } = this;
     const update = () => this.update();
     body.addEventListener('pointerenter', ({ pointerType }) => (this.#pointed = pointerType === 'mouse'));
@@ -76,11 +81,11 @@ export class EndpointList {
       this.#touchedAt = Date.now();
       setTimeout(update, TOUCH_MS);
     }, { passive: true });
-    addEventListener('scroll', update, { passive: true });
+    addEventListener('scroll', update, { passive: true, signal });
     addEventListener('resize', () => {
       this.#rowHeight = 0;
       update();
-    });
+    }, { signal });
   }
 
   /** Whether somebody is about to choose a row: it must not move away. */
@@ -102,6 +107,7 @@ export class EndpointList {
   }
 
   draw() {
+    if (!this.table.isConnected) return; // something else is shown in its place
     this.#arrange();
     const { ids } = this.order;
     const [from, to] = this.#measured(() => this.#inSight());
@@ -185,7 +191,6 @@ export class EndpointList {
 
   /** Time passes: words change in their places, and uptimes grow old. */
   #tick() {
-    if (!this.table.isConnected) return this.results.show([]); // something else is shown in its place
     for (const row of this.rows.values()) row.showTime();
     if (this.#rowHeight) this.results.show(this.order.ids.slice(...this.#inSight()));
   }
