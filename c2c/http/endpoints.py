@@ -13,11 +13,11 @@ from c2c.errors import EndpointNotFound, Forbidden, RoomNotFound
 from c2c.events import UserId
 from c2c.http.envelope import caller, check, check_value, node_of, read_object, resource, success, take_turn
 from c2c.keys import MONITOR
-from c2c.monitoring.endpoints import Definition, EndpointFields, NewEndpoint, count_by_status, outcome_json, worst_first
+from c2c.monitoring.endpoints import Definition, EndpointFields, NewEndpoint, count_by_status, outcome_json
 from c2c.monitoring.results import Result, Status
+from c2c.monitoring.windows import Windows
 from c2c.monitors import StoredEndpoint, endpoint_room
-from c2c.rooms.base import decode_events
-from c2c.rooms.monitor import endpoint_json
+from c2c.rooms.monitor import endpoint_json, summaries_json
 from c2c.times import iso8601, now_ms
 
 _ENDPOINT_ID: Final[TypeAdapter[str]] = TypeAdapter(UserId)  # the same letters, digits and signs
@@ -55,7 +55,7 @@ async def list_endpoints(request: Request) -> Response:
     if wanted is not None:
         check_value(_STATUS, wanted, "status")
     overview = await node_of(request).store.monitors.overview()
-    everything = sorted(decode_events(overview.summaries), key=worst_first)
+    everything = summaries_json(overview)
     endpoints = [each for each in everything if wanted is None or each["status"] == wanted]
     after = request.query_params.get("after")
     first = next((at + 1 for at, each in enumerate(endpoints) if each["endpointId"] == after), 0)
@@ -72,7 +72,7 @@ async def create_endpoint(request: Request) -> Response:
     principal = await editor(request)
     wanted = check(NewEndpoint, await read_object(request))
     created = await node_of(request).registry.create(wanted, admin=principal.admin, creator=principal.profile)
-    return success(_shown(created, principal), "endpoint created", status=201)
+    return success(await _shown(request, created, principal), "endpoint created", status=201)
 
 
 async def test_endpoint(request: Request) -> Response:
@@ -89,7 +89,8 @@ async def get_endpoint(request: Request) -> Response:
     """`GET /api/endpoints/{endpointId}`."""
     endpoint_id = endpoint_id_of(request)
     principal = await watcher(request, endpoint_room(endpoint_id))
-    return success(_shown(await node_of(request).store.monitors.read(endpoint_id), principal))
+    stored = await node_of(request).store.monitors.read(endpoint_id)
+    return success(await _shown(request, stored, principal))
 
 
 async def change_endpoint(request: Request) -> Response:
@@ -97,9 +98,8 @@ async def change_endpoint(request: Request) -> Response:
     endpoint_id = endpoint_id_of(request)
     principal = await editor(request, endpoint_room(endpoint_id))
     wanted = check(EndpointFields, await read_object(request))
-    return success(
-        _shown(await node_of(request).registry.change(endpoint_id, wanted, admin=principal.admin), principal)
-    )
+    changed = await node_of(request).registry.change(endpoint_id, wanted, admin=principal.admin)
+    return success(await _shown(request, changed, principal))
 
 
 async def delete_endpoint(request: Request) -> Response:
@@ -163,9 +163,10 @@ def _outcome(result: Result, definition: Definition) -> dict[str, Any]:
     }
 
 
-def _shown(stored: StoredEndpoint, principal: Principal) -> dict[str, Any]:
-    """An endpoint; with the address to push to for who may edit."""
-    shown = endpoint_json(stored)
+async def _shown(request: Request, stored: StoredEndpoint, principal: Principal) -> dict[str, Any]:
+    """An endpoint; with the address to push to for who may edit. 1 round trip."""
+    posted = await node_of(request).store.notices.read()
+    shown = endpoint_json(stored, Windows(posted.windows))
     token = Definition.model_validate_json(stored.definition).pushToken
     if token is not None and not principal.viewer:
         shown["pushPath"] = f"/api/push/{token}"

@@ -77,7 +77,7 @@ class Registry:
         """Add an endpoint; its first check is due at once. Raises BadValue, Forbidden. 4 round trips."""
         now_ms = await self._rules.read()
         definition = self.draft(wanted, admin=admin, creator=creator.user_id, now_ms=now_ms)
-        state = State(since=now_ms)
+        state = State(since=now_ms, maintenance=self._rules.in_maintenance(definition.endpointId, now_ms))
         due_ms = now_ms + definition.interval_ms + definition.grace_ms
         told = {
             "endpointId": definition.endpointId,
@@ -142,6 +142,8 @@ class Registry:
             state = State(since=now_ms, incident=incident or state.incident)
         elif definition.url != former.url:  # what was learnt of another address says nothing of this one
             state = replace(state, certificate_expires_at=None, warned_days=None, slow=(), swift=0)
+        await self._rules.read()
+        state = replace(state, maintenance=self._rules.in_maintenance(definition.endpointId, now_ms))
         told = {
             "endpointId": definition.endpointId,
             "name": definition.name,
@@ -156,7 +158,6 @@ class Registry:
             )
             wait_ms = definition.interval_ms + definition.grace_ms
             due_ms = stored.due_ms if unmoved else now_ms + wait_ms
-        await self._rules.read()
         commit = edit_commit(
             definition, stored.fence, state, due_ms, events, self._rules.deliveries(events, now_ms), incident
         )

@@ -20,7 +20,7 @@ from c2c.monitoring.endpoints import (
     worst_first,
 )
 from c2c.monitoring.self_watch import suspects
-from c2c.monitoring.windows import all_shown
+from c2c.monitoring.windows import Windows, all_shown
 from c2c.monitors import RESULTS_SHOWN, Overview, StoredEndpoint, StoredIncident, StoredResult
 from c2c.rooms.base import Kind, Snapshot, decode_events
 from c2c.store import Retention, Store
@@ -56,12 +56,14 @@ class Monitor(Kind):
             overview = await store.monitors.overview()
             return Snapshot(overview.position, overview_json(overview))
         endpoint_id = room_id.removeprefix(ENDPOINT_PREFIX)
+        posted = store.notices.read()
         try:
             stored = await store.monitors.read(endpoint_id, results=RESULTS_SHOWN)
             acknowledged = await acknowledgement_of(store, stored)
         except EndpointNotFound:
             raise RoomNotFound() from None
-        return Snapshot(stored.position, endpoint_state(stored, acknowledged))
+        windows = Windows((await posted).windows)
+        return Snapshot(stored.position, endpoint_state(stored, acknowledged, windows))
 
 
 async def acknowledgement_of(store: Store, stored: StoredEndpoint) -> bytes | None:
@@ -73,7 +75,7 @@ async def acknowledgement_of(store: Store, stored: StoredEndpoint) -> bytes | No
 def overview_json(overview: Overview) -> dict[str, Any]:
     """The state of `all-endpoints`, as JSON 180 KB at most. What did not fit is had by REST, and `more` and
     `moreIncidents` say that there is something."""
-    endpoints = sorted(decode_events(overview.summaries), key=worst_first)
+    endpoints = summaries_json(overview)
     incidents = incidents_json(overview.incidents, overview.now_ms)
     newest = _as_many_as_fit(incidents[:_INCIDENTS_MAX], _INCIDENTS_BYTES_MAX)
     state: dict[str, Any] = {
@@ -95,6 +97,19 @@ def overview_json(overview: Overview) -> dict[str, Any]:
     return state
 
 
+def summaries_json(overview: Overview) -> list[dict[str, Any]]:
+    """All endpoints as lists show them, the worst first. Whether one is in maintenance is asked now: what is stored of
+    that is as old as its last result."""
+    windows = Windows(decode_events(overview.windows))
+    shown: list[dict[str, Any]] = sorted(decode_events(overview.summaries), key=worst_first)
+    for each in shown:
+        if windows.active_for(each["endpointId"], overview.now_ms):
+            each["maintenance"] = True
+        else:
+            each.pop("maintenance", None)
+    return shown
+
+
 def _as_many_as_fit(items: Iterable[Mapping[str, Any]], bytes_max: int) -> list[Mapping[str, Any]]:
     """The first of some objects, as many as fit into a list of that many bytes of JSON. O(what is shown)."""
     shown, size = [], 0
@@ -112,21 +127,22 @@ def incidents_json(incidents: list[StoredIncident], now_ms: int) -> list[dict[st
     return sorted(shown, key=lambda incident: str(incident["startedAt"]), reverse=True)
 
 
-def endpoint_state(stored: StoredEndpoint, acknowledged: bytes | None) -> dict[str, Any]:
+def endpoint_state(stored: StoredEndpoint, acknowledged: bytes | None, windows: Windows) -> dict[str, Any]:
     """The state of `endpoint:<id>`."""
     state = load_state(stored.state)
     incident = state.open_incident
     return {
-        "endpoints": [endpoint_json(stored)],
+        "endpoints": [endpoint_json(stored, windows)],
         "incidents": [] if incident is None else [incident_json(incident, acknowledged, stored.now_ms)],
         "checks": [result_json(each) for each in stored.results],
     }
 
 
-def endpoint_json(stored: StoredEndpoint) -> dict[str, Any]:
-    """One endpoint, whole."""
+def endpoint_json(stored: StoredEndpoint, windows: Windows) -> dict[str, Any]:
+    """One endpoint, whole; whether it is in maintenance as in `summaries_json`."""
     definition = Definition.model_validate_json(stored.definition)
-    return whole(definition, load_state(stored.state), stored.due_ms)
+    shown = whole(definition, load_state(stored.state), stored.due_ms)
+    return {**shown, "maintenance": windows.active_for(definition.endpointId, stored.now_ms)}
 
 
 def result_json(result: StoredResult) -> dict[str, Any]:

@@ -200,6 +200,40 @@ async def test_in_a_window_checks_run_and_no_incident_opens_until_it_ends(
         assert after["maintenance"] is False
 
 
+async def test_an_endpoint_is_in_maintenance_as_soon_as_a_window_is_and_not_a_check_later(
+    start_node: StartNode, target: Target
+) -> None:
+    """Its next check is in an hour; a node that runs none must know as well."""
+    node, onlooker = start_node(check_allow_cidrs="127.0.0.0/8"), start_node(monitor="false")
+    fields = {"name": "Shop", "url": target.url(), "interval": 3600}
+    endpoint_id = node.request("POST", "/api/endpoints", fields)[1]["data"]["endpointId"]
+    path = f"/api/endpoints/{endpoint_id}"
+    await eventually(lambda: node.get(path)[1]["data"]["status"] == "UP", 20)
+
+    async def seen() -> list[bool]:
+        """As it is told by REST and by what a join shows, by both nodes."""
+        told = []
+        for each in (node, onlooker):
+            listed = each.get("/api/endpoints")[1]["data"]["endpoints"]
+            async with talk(each.ws_url) as kim:
+                board = await kim.join("all-endpoints", "kim")
+                own = await kim.ask("join", roomId=f"endpoint:{endpoint_id}")
+            states = [each.get(path)[1]["data"], own["state"]["endpoints"][0]]
+            states += [e for e in [*listed, *board["state"]["endpoints"]] if e["endpointId"] == endpoint_id]
+            told += [state.get("maintenance", False) for state in states]
+        return told
+
+    assert await seen() == [False] * 8
+    window_id = create(node, endpointIds=[endpoint_id], **span())["windowId"]
+    assert await seen() == [True] * 8
+    async with talk(node.ws_url) as kim:
+        await kim.join("all-endpoints", "kim")
+        assert node.request("PATCH", path, {"name": "Store"})[1]["data"]["maintenance"] is True
+        assert (await kim.wait_for("endpoint:updated"))["endpoint"]["maintenance"] is True
+    assert node.request("DELETE", f"{PATH}/{window_id}")[0] == 200
+    assert await seen() == [False] * 8
+
+
 async def test_while_redis_is_away_windows_are_unavailable(start_node: StartNode, redis_server: RedisServer) -> None:
     node = start_node()
     redis_server.kill()
