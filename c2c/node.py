@@ -18,6 +18,7 @@ from c2c.limits import BucketPerCaller
 from c2c.metrics import Metrics
 from c2c.monitoring.deliverer import Deliverer
 from c2c.monitoring.guard import AddressGuard
+from c2c.monitoring.own_servers import Server, listening
 from c2c.monitoring.probe import Probe
 from c2c.monitoring.registry import Registry
 from c2c.monitoring.rules import Rules
@@ -68,7 +69,9 @@ class Node:
         self.probe = Probe(self.guard)
         rules = Rules(self.store.notices)
         self.registry = Registry(self.store, rules, self.guard)
-        self.scheduler = Scheduler(settings, self.store, rules, self.probe, self.metrics, self._report)
+        self.scheduler = Scheduler(
+            settings, self.store, rules, self.probe, self.metrics, self._report, self.guard.deny_nodes
+        )
         self.deliverer = Deliverer(settings, self.store.notices, self.probe, self.metrics)
         self.connections: set[OpenConnection] = set()
         self._all_gone = asyncio.Event()
@@ -139,6 +142,7 @@ class Node:
                 "Redis calls": self.pipeline.load,
                 "checks that are due": self.scheduler.backlog,
             },
+            listening=listening(self.settings.host, self.settings.port),
             suspect=self.scheduler.suspect,
         )
 
@@ -154,9 +158,9 @@ class Node:
         log.info("node %s stopped", self.settings.node_id)
 
 
-def own_addresses(settings: Settings) -> list[tuple[str | None, int]]:
+def own_addresses(settings: Settings) -> list[Server]:
     """What no check may ever reach: this node's own port, and its Redis."""
-    own: list[tuple[str | None, int]] = [(None, settings.port)]
+    own: list[Server] = [(None, settings.port)]
     if settings.redis_url is not None:
         redis = urlsplit(settings.redis_url)
         own.append((redis.hostname or "localhost", redis.port or 6379))

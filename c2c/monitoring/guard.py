@@ -21,6 +21,7 @@ from typing import Final, Literal, TypeAlias
 import idna
 
 from c2c.errors import BadValue
+from c2c.monitoring.own_servers import Server
 
 Scheme: TypeAlias = Literal["http", "https", "tcp"]
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -150,33 +151,54 @@ class SystemResolver:
         return await answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """Listening sockets, by what leads to them: an address, a name, or a port of this machine by whatever address."""
+
+    addresses: frozenset[tuple[Address, int]] = frozenset()
+    names: frozenset[tuple[str, int]] = frozenset()
+    ports: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, servers: Iterable[Server]) -> _Servers:
+        addresses, names, ports = set(), set(), set()
+        for host, port in servers:
+            address = None if host is None else _literal(host)
+            if host is None or (address is not None and _is_this_machine(address)):
+                ports.add(port)
+            elif address is not None:
+                addresses.add((address, port))
+            else:
+                names.add((_ascii(host), port))
+        return cls(frozenset(addresses), frozenset(names), frozenset(ports))
+
+    def has(self, address: Address, port: int) -> bool:
+        return (address, port) in self.addresses or (port in self.ports and _is_this_machine(address))
+
+
 class AddressGuard:
     """Judges URLs and addresses.
 
-    `allow`: private networks that checks may reach none the less. `denied`: host and port of c2c's own listening
-    sockets and Redis servers, which checks never reach; a host may be an address, a name, or None for this machine by
-    whatever address. `resolver` as `SystemResolver`, which is the default.
+    `allow`: private networks that checks may reach none the less. `denied`: host and port of this node's own listening
+    sockets and of Redis servers, which checks never reach; a host may be an address, a name, or None for this machine
+    by whatever address. Those of other nodes are learnt: `deny_nodes`. `resolver` as `SystemResolver`, the
+    default.
     """
 
     def __init__(
         self,
         allow: Iterable[Network] = (),
-        denied: Iterable[tuple[str | None, int]] = (),
+        denied: Iterable[Server] = (),
         resolver: Resolver | None = None,
     ) -> None:
         self._allow = tuple(allow)
         self._resolver = SystemResolver() if resolver is None else resolver
-        self._own_addresses: set[tuple[Address, int]] = set()
-        self._own_names: set[tuple[str, int]] = set()
-        self._own_ports: set[int] = set()
-        for host, port in denied:
-            address = None if host is None else _literal(host)
-            if host is None or (address is not None and _is_this_machine(address)):
-                self._own_ports.add(port)
-            elif address is not None:
-                self._own_addresses.add((address, port))
-            else:
-                self._own_names.add((_ascii(host), port))
+        self._own = _Servers.of(denied)
+        self._nodes = _Servers()
+
+    def deny_nodes(self, servers: Iterable[Server]) -> None:
+        """Where c2c's nodes listen, as far as it is known now: denied like what was denied from the beginning."""
+        self._nodes = _Servers.of(servers)
 
     def check_url(self, url: str, kind: Literal["http", "tcp"] | None = None) -> CheckedUrl:
         """Take a URL apart and refuse what no check may ask for. Asks nobody: names are judged by `resolve` only.
@@ -202,7 +224,7 @@ class AddressGuard:
         if scheme == "tcp" and target not in ("", "/"):
             raise _refused("is of the form tcp://host:port")
         checked = CheckedUrl(scheme, host, port, target if target.startswith("/") else "/" + target)
-        if (host, port) in self._own_names:
+        if (host, port) in self._own.names | self._nodes.names:
             raise _refused(_OWN)
         if _literal(host) is not None:
             self.judge(host, port)
@@ -213,7 +235,7 @@ class AddressGuard:
         literal = _literal(address)
         if literal is None or getattr(literal, "scope_id", None) is not None:
             raise _refused("leads to no valid address")
-        if (literal, port) in self._own_addresses or (port in self._own_ports and _is_this_machine(literal)):
+        if self._own.has(literal, port) or self._nodes.has(literal, port):
             raise _refused(_OWN)
         if _is_in(literal, _NEVER):
             raise _refused("leads to an address that is never checked")
@@ -238,7 +260,7 @@ class AddressGuard:
 
     async def _judge_by_names(self, addresses: list[str], port: int) -> None:
         """Refuse where c2c's own servers are now, if they were given by name. Costs a lookup, on their ports only."""
-        for name in [name for name, own_port in self._own_names if own_port == port]:
+        for name in [name for name, own_port in self._own.names | self._nodes.names if own_port == port]:
             try:
                 own = {ip_address(address) for address in await self._resolver(name, port)}
             except OSError:

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from c2c.metrics import Metrics
 from c2c.monitoring.commits import edit_commit, host_of, result_commit
 from c2c.monitoring.endpoints import Definition, State, incident_room, load_state
 from c2c.monitoring.judge import Circumstances, Judgement, judge
+from c2c.monitoring.own_servers import Server
 from c2c.monitoring.probe import Probe
 from c2c.monitoring.results import Result
 from c2c.monitoring.rules import Rules
@@ -56,14 +57,21 @@ class Scheduler:
     """This node's share of all checks. `start` it, and end it with `aclose`."""
 
     def __init__(
-        self, settings: Settings, store: Store, rules: Rules, probe: Probe, metrics: Metrics, look: Callable[[], Report]
+        self,
+        settings: Settings,
+        store: Store,
+        rules: Rules,
+        probe: Probe,
+        metrics: Metrics,
+        look: Callable[[], Report],
+        heed: Callable[[Iterable[Server]], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._rules = rules
         self._probe = probe
         self._metrics = metrics
-        self._watch = SelfWatch(settings.node_id, store.monitors, look)
+        self._watch = SelfWatch(settings.node_id, store.monitors, look, heed)
         self._suspicion = Suspicion()
         self._running: Counter[str] = Counter()
         self._checks: set[asyncio.Task[None]] = set()

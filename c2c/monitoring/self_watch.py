@@ -7,13 +7,14 @@ have said. So a node that dies is told of by the others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
 from c2c.monitoring.endpoints import Definition
+from c2c.monitoring.own_servers import Listening, Server, servers_of
 from c2c.monitoring.results import Result
 from c2c.monitors import DELIVERIES_MAX, Monitors
 
@@ -53,27 +54,41 @@ def built_in(now_ms: int) -> list[Definition]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a node does. `queues`: name → how full, 0 to 1. `lag_ms`: of its relay, None: it does not hear itself."""
+    """How a node does. `queues`: name → how full, 0 to 1. `lag_ms`: of its relay, None: it does not hear itself.
+
+    `listening`: where it is itself.
+    """
 
     lag_ms: float | None
     queues: Mapping[str, float]
+    listening: Listening
     suspect: bool = False
 
     def dump(self) -> bytes:
-        return to_json({"lagMs": self.lag_ms, "queues": self.queues, "suspect": self.suspect})
+        shown = {"lagMs": self.lag_ms, "queues": self.queues, "suspect": self.suspect}
+        return to_json({**shown, "listening": self.listening.dump()})
 
 
 class SelfWatch:
-    """A node's part in it."""
+    """A node's part in it. `look`: how it does; `heed`: is given where all nodes listen."""
 
-    def __init__(self, node_id: str, monitors: Monitors, look: Callable[[], Report]) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        monitors: Monitors,
+        look: Callable[[], Report],
+        heed: Callable[[Iterable[Server]], None],
+    ) -> None:
         self._node_id = node_id
         self._monitors = monitors
         self._look = look
+        self._heed = heed
 
     async def report(self) -> None:
-        """Say how this node does. 1 round trip."""
-        await self._monitors.report(self._node_id, self._look().dump())
+        """Say how this node does, and hear where all others listen. 1 round trip."""
+        report = self._look()
+        now_ms, reports = await self._monitors.report(self._node_id, report.dump())
+        self._heed(servers_of([_read(text, now_ms)[1] for text in reports.values()], report.listening.machine))
 
     async def leave(self) -> None:
         """This node stops: it is not to be missed. 1 round trip."""

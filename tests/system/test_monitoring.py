@@ -345,6 +345,26 @@ async def test_c2cs_own_port_and_redis_are_never_checked_even_where_the_lan_is_a
     assert redis_server.client.info("stats")["rejected_connections"] == before
 
 
+async def test_the_port_of_another_node_is_never_checked_either(
+    start_node: StartNode, redis_server: RedisServer
+) -> None:
+    """Not by its address, and not by a name or a redirect that leads there."""
+    first, second = start_node(**LOCAL, node_id="n1"), start_node(node_id="n2")
+    url = f"127.0.0.1:{second.port}/metrics"
+    body = {"name": "x", "url": f"http://{url}", "keyword": "c2c_connections"}
+    await eventually(lambda: refused_or_made(first, body) == (422, "BAD_VALUE"), 20, "n1 has heard of n2")
+    tried = first.request("POST", "/api/endpoints/test", {"url": f"http://localhost:{second.port}/metrics"})[1]["data"]
+    assert (tried["ok"], tried["reason"]) == (False, "guard")
+
+
+def refused_or_made(node: NodeProcess, body: dict[str, Any]) -> tuple[int, str]:
+    status, answer = node.request("POST", "/api/endpoints", body)
+    if status == 201:
+        node.request("DELETE", f"/api/endpoints/{answer['data']['endpointId']}")
+        return status, ""
+    return status, answer["error"]["code"]
+
+
 async def test_this_url_can_be_tested_and_nothing_is_kept(
     start_node: StartNode, redis_server: RedisServer, target: Target
 ) -> None:

@@ -21,6 +21,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "pipeline",
         "monitoring",
         "monitoring.results",
+        "monitoring.own_servers",
         "monitoring.guard",
         "monitoring.failures",
         "monitoring.body",
