@@ -183,8 +183,8 @@ class Monitors:
             hosts,
         )
 
-    def commit(self, commit: Commit) -> Reply[Position]:
-        """Write what is new about an endpoint and tell both rooms. Returns where `all-endpoints` stands.
+    def commit(self, commit: Commit) -> Reply[list[str]]:
+        """Write what is new about an endpoint and tell both rooms. Returns ids of old incidents that were forgotten.
 
         Raises EndpointNotFound, RoomNotFound, BadValue (too many), Conflict (somebody was faster). 1 round trip.
         """
@@ -217,8 +217,8 @@ class Monitors:
             [*self._told(own, commit.events), *_flat(commit.deliveries)],
         )
 
-    def delete(self, commit: Commit) -> Reply[Position]:
-        """Delete an endpoint and its room after telling both rooms. Raises as `commit`. 1 round trip."""
+    def delete(self, commit: Commit) -> Reply[list[str]]:
+        """Delete an endpoint and its room after telling both rooms. Returns and raises as `commit`. 1 round trip."""
         own = endpoint_room(commit.endpoint_id)
         arguments = _incident_arguments(commit.incident)
         return self._pipeline.script(
@@ -467,7 +467,7 @@ def _flat(pairs: Sequence[tuple[str, bytes]]) -> list[Argument]:
     return [word for pair in pairs for word in pair]
 
 
-def _read_committed(reply: list[Any]) -> Position:
+def _read_committed(reply: list[Any]) -> list[str]:
     require_room(reply)
     match reply[0]:
         case b"STALE":
@@ -478,7 +478,7 @@ def _read_committed(reply: list[Any]) -> Position:
             raise BadValue(
                 field="endpointId", reason=f"there are {ENDPOINTS_MAX} endpoints at most", limit=ENDPOINTS_MAX
             )
-    return Position(reply[1].decode(), reply[2])
+    return [incident_id.decode() for incident_id in reply[3]]
 
 
 def _incidents(words: list[bytes | None]) -> list[StoredIncident]:

@@ -229,6 +229,18 @@ class Store:
         """A room was deleted: forget that it was there. 1 round trip, O(log rooms)."""
         return self._pipeline.command("ZREM", self._keys.rooms(), room_id, read=read_nothing)
 
+    async def delete_room(self, room_id: str) -> bool:
+        """Delete a room unless somebody is in it. Returns whether it is gone. 2 round trips, O(log rooms)."""
+        gone = await self._pipeline.script(
+            self._scripts["room_delete"],
+            {**self._room_keys(room_id), "messages": self._keys.messages(room_id)},
+            {},
+            lambda reply: bool(reply[0] == b"OK"),
+        )
+        if gone:
+            await self.unindex_room(room_id)
+        return gone
+
     def list_rooms(self, offset: int, limit: int) -> Reply[list[str]]:
         """Ids of rooms, soonest to expire first. 1 round trip, O(log rooms + limit)."""
         return self._pipeline.command(

@@ -54,7 +54,7 @@
 --   …                for each event its head, its head in the endpoint's room and its tail; then for each delivery its
 --                    id and its body
 -- RETURNS
---   {'OK', epoch, seq} | {'STALE'} | {'ROOM_NOT_FOUND'} | {'ENDPOINT_NOT_FOUND'} | {'FULL'}
+--   {'OK', epoch, seq, {id of a forgotten incident, …}} | {'STALE'} | {'ROOM_NOT_FOUND'} | {'ENDPOINT_NOT_FOUND'} | {'FULL'}
 -- EVENTS
 --   the events given, in both rooms
 --@include clock
@@ -117,11 +117,12 @@ end
 if result_ms ~= '' then
   history_add(results, hours, days, tonumber(result_ms), tonumber(span_ms), status, response_ms, code, error, reason)
 end
+local forgotten = {}
 if incident ~= '' then
-  monitor_incident(k, incident, incident_ms, incident_open == '1', incident_text)
+  forgotten = monitor_incident(k, incident, incident_ms, incident_open == '1', incident_text)
 end
 local told_epoch, seq = monitor_tell(k, channel, own_channel, now_ms, ARGV, FIRST_EVENT, events)
 for i = FIRST_EVENT + 3 * events, #ARGV, 2 do
   delivery_add(k.deliveries, k.delivery_bodies, ARGV[i], now_ms, ARGV[i + 1])
 end
-return {'OK', told_epoch, seq}
+return {'OK', told_epoch, seq, forgotten}

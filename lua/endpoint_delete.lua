@@ -35,7 +35,7 @@
 --   …                for each event its head, its head in the endpoint's room and its tail; then for each delivery its
 --                    id and its body
 -- RETURNS
---   {'OK', epoch, seq} | {'STALE'} | {'ROOM_NOT_FOUND'} | {'ENDPOINT_NOT_FOUND'}
+--   {'OK', epoch, seq, {id of a forgotten incident, …}} | {'STALE'} | {'ROOM_NOT_FOUND'} | {'ENDPOINT_NOT_FOUND'}
 -- EVENTS
 --   the events given, in both rooms
 --@include clock
@@ -58,8 +58,9 @@ elseif redis.call('HGET', k.fences, id) ~= fence then
 end
 
 local now_ms = clock_ms(clock)
+local forgotten = {}
 if incident ~= '' then
-  monitor_incident(k, incident, incident_ms, false, incident_text)
+  forgotten = monitor_incident(k, incident, incident_ms, false, incident_text)
 end
 local epoch, seq = monitor_tell(k, channel, own_channel, now_ms, ARGV, FIRST_EVENT, events)
 for i = FIRST_EVENT + 3 * events, #ARGV, 2 do
@@ -73,4 +74,4 @@ if push_token ~= '' then
   redis.call('HDEL', k.push_tokens, push_token)
 end
 redis.call('UNLINK', k.own, k.own_log, k.own_incidents, unpack(KEYS, 20))
-return {'OK', epoch, seq}
+return {'OK', epoch, seq, forgotten}

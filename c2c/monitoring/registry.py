@@ -26,6 +26,7 @@ from c2c.monitoring.endpoints import (
     summary,
 )
 from c2c.monitoring.guard import AddressGuard
+from c2c.monitoring.incident_rooms import delete_incident_rooms
 from c2c.monitoring.judge import resolve, resolved
 from c2c.monitoring.rules import Rules
 from c2c.monitors import StoredEndpoint, StoredIncident, endpoint_room
@@ -161,7 +162,7 @@ class Registry:
         commit = edit_commit(
             definition, stored.fence, state, due_ms, events, self._rules.deliveries(events, now_ms), incident
         )
-        await self._monitors.commit(commit)
+        await delete_incident_rooms(self._store, await self._monitors.commit(commit))
 
     async def delete(self, endpoint_id: str) -> None:
         """Delete an endpoint, its room and its history, after telling. Raises EndpointNotFound. 3 round trips."""
@@ -178,12 +179,13 @@ class Registry:
             await self._rules.read()
             deliveries = self._rules.deliveries(events, stored.now_ms)
             try:
-                await self._monitors.delete(
+                forgotten = await self._monitors.delete(
                     edit_commit(definition, stored.fence, state, None, events, deliveries, incident)
                 )
             except Conflict:
                 continue
             await self._store.unindex_room(endpoint_room(endpoint_id))
+            await delete_incident_rooms(self._store, forgotten)
             return
         raise Conflict(endpointId=endpoint_id)
 

@@ -21,7 +21,8 @@ from c2c.errors import C2CError, Conflict, EndpointNotFound, RoomExists, RoomNot
 from c2c.keys import MONITOR
 from c2c.metrics import Metrics
 from c2c.monitoring.commits import edit_commit, host_of, result_commit
-from c2c.monitoring.endpoints import Definition, State, incident_room, load_state
+from c2c.monitoring.endpoints import Definition, State, load_state
+from c2c.monitoring.incident_rooms import delete_incident_rooms, open_incident_room
 from c2c.monitoring.judge import Circumstances, Judgement, judge
 from c2c.monitoring.own_servers import Server
 from c2c.monitoring.probe import Probe
@@ -30,10 +31,9 @@ from c2c.monitoring.rules import Rules
 from c2c.monitoring.self_watch import REPORT_S, Report, SelfWatch, built_in
 from c2c.monitoring.suspicion import Suspicion
 from c2c.monitors import Claim, Claims
-from c2c.rooms.chat import Chat
 from c2c.rooms.monitor import Monitor
 from c2c.settings import Settings
-from c2c.store import Retention, Store
+from c2c.store import Store
 from c2c.tasks import end_tasks
 
 log = logging.getLogger("c2c.monitoring")
@@ -49,7 +49,6 @@ _LAST_CHECKS_S: Final = 2.0
 _OUT_OF_TURN_MAX: Final = 8
 # Whoever claims a check so late finds that nobody was there when it was due: no node, or no Redis.
 _AWAY_MS: Final = 15_000
-_INCIDENT_ROOM: Final = Retention(log_events=1_000, room_ttl_s=90 * 86_400)
 _HANDS_OFF: Final = (Conflict, EndpointNotFound, RoomNotFound)
 
 
@@ -226,17 +225,20 @@ class Scheduler:
             suspect=self.suspect and definition.kind in ("http", "tcp"),
         )
         judged = judge(definition, state, result, seen)
-        if judged.incident is not None and judged.incident.resolved_at is None:
-            await self._open_incident_room(judged.incident.incident_id, definition.name)
+        incident, is_new = judged.incident, False
+        if incident is not None and incident.resolved_at is None:
+            is_new = await open_incident_room(self._store, incident.incident_id, definition.name)
         deliveries = self._rules.deliveries(judged.events, now_ms)
-        await self._store.monitors.commit(result_commit(definition, fence, judged, slot_ms, deliveries))
+        try:
+            commit = result_commit(definition, fence, judged, slot_ms, deliveries)
+            forgotten = await self._store.monitors.commit(commit)
+        except _HANDS_OFF:
+            if incident is not None and is_new:
+                await delete_incident_rooms(self._store, [incident.incident_id])
+            raise
+        await delete_incident_rooms(self._store, forgotten)
         self._metrics.checks.labels(judged.outcome).inc()
         return judged
-
-    async def _open_incident_room(self, incident_id: str, name: str) -> None:
-        with contextlib.suppress(RoomExists):
-            room_id = incident_room(incident_id)
-            await self._store.open_room(room_id, Chat.name, "c2c", _INCIDENT_ROOM, title=name, creator_joins=False)
 
     # On request
 

@@ -23,7 +23,7 @@ local function monitor_tell(k, channel, own_channel, now_ms, given, first, count
   return epoch, seq
 end
 
--- Writes an incident; closed ones are forgotten when there are too many.
+-- Writes an incident; closed ones are forgotten when there are too many. Returns the ids of those.
 local function monitor_incident(k, id, started_ms, is_open, text)
   redis.call('HSET', k.incidents, id, text)
   if is_open and redis.call('SISMEMBER', k.open, id) == 0 then
@@ -34,9 +34,10 @@ local function monitor_incident(k, id, started_ms, is_open, text)
   redis.call('ZREMRANGEBYRANK', k.own_incidents, 0, -OWN_INCIDENTS_KEPT - 1)
   if is_open then
     redis.call('SADD', k.open, id)
-    return
+    return {}
   end
   redis.call('SREM', k.open, id)
+  local forgotten = {}
   local surplus = redis.call('ZCARD', k.incident_times) - INCIDENTS_KEPT
   if surplus > 0 then
     for _, old in ipairs(redis.call('ZRANGE', k.incident_times, 0, surplus + 99)) do
@@ -44,8 +45,10 @@ local function monitor_incident(k, id, started_ms, is_open, text)
         redis.call('HDEL', k.incidents, old)
         redis.call('HDEL', k.acknowledged, old)
         redis.call('ZREM', k.incident_times, old)
+        forgotten[#forgotten + 1] = old
         surplus = surplus - 1
       end
     end
   end
+  return forgotten
 end

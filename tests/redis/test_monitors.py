@@ -11,13 +11,22 @@ import pytest
 
 from c2c.errors import BadValue, Conflict, EndpointNotFound, IncidentNotFound, RoomNotFound, ServiceUnavailable
 from c2c.keys import MONITOR
+from c2c.metrics import Metrics
 from c2c.monitoring.commits import edit_commit, result_commit
 from c2c.monitoring.endpoints import Definition, State, dump_incident, load_incident, load_state
+from c2c.monitoring.guard import AddressGuard
+from c2c.monitoring.incident_rooms import delete_incident_rooms, open_incident_room
 from c2c.monitoring.judge import Circumstances, judge, resolve
+from c2c.monitoring.own_servers import Listening
+from c2c.monitoring.probe import Probe
 from c2c.monitoring.results import Result
+from c2c.monitoring.rules import Rules
+from c2c.monitoring.scheduler import Scheduler
+from c2c.monitoring.self_watch import Report
 from c2c.monitors import ENDPOINTS_MAX, LEASE_MARGIN_MS, Claim, Commit, IncidentWrite, Monitors, digest_of
 from c2c.rooms.monitor import Monitor
-from tests.redis.world import NOW_MS, World
+from c2c.settings import Settings
+from tests.redis.world import KIM, NOW_MS, World
 from tests.support import RedisServer
 
 UP, DOWN = (
@@ -284,13 +293,15 @@ async def test_incidents_are_forgotten_oldest_first_and_open_ones_never(board: B
     await board.record(claim, DOWN)
     oldest = load_incident((await board.monitors.incident("i2")).text)
     definition = define()
+    forgotten: list[str] = []
     for number in range(2_050):
         started = NOW_MS + 1 + number
         closed = replace(oldest, incident_id=f"x{number}", started_at=started, resolved_at=started + 1)
         write = IncidentWrite(closed.incident_id, started, False, dump_incident(closed))
         fence = board.world.redis.hget(f"{ALL}:fences", "e1")
         base: Commit = edit_commit(definition, fence, State(), None, ())
-        await board.monitors.commit(replace(base, incident=write))
+        forgotten += await board.monitors.commit(replace(base, incident=write))
+    assert forgotten == [f"x{number}" for number in range(51)], "each is said once: its room goes as well"
     assert board.world.redis.hlen(f"{ALL}:incidents") == board.world.redis.zcard(f"{ALL}:incident-times") == 2_000
     assert (await board.monitors.incident("i2")).text
     with pytest.raises(IncidentNotFound):
@@ -423,3 +434,45 @@ async def test_a_full_redis_refuses_claims_commits_and_new_endpoints_whole(real_
     assert world.dump() == before
     await world.pipeline.aclose()
     world.redis.close()
+
+
+# Rooms of incidents
+
+
+def scheduler_of(board: Board) -> Scheduler:
+    settings = Settings(redis_url="redis://127.0.0.1:1", node_id="n1")
+    store = board.world.store
+    here = Listening("m1", (), 8080)
+    return Scheduler(
+        settings, store, Rules(store.notices), Probe(AddressGuard()), Metrics(),
+        lambda: Report(0.0, {}, here), lambda servers: None,
+    )  # fmt: skip
+
+
+async def test_a_refused_commit_leaves_no_room_behind_and_an_accepted_one_the_incidents_own(board: Board) -> None:
+    await board.add(define())
+    (claim,) = await board.claim()
+    scheduler, definition, state = scheduler_of(board), define(), load_state(claim.state)
+    with pytest.raises(Conflict):
+        await scheduler._commit(definition, state, "7-fenced", claim.slot_ms, DOWN)
+    assert board.world.redis.keys("room:incident:*") == []
+    assert await board.world.store.list_rooms(0, 10) == [MONITOR]
+    judged = await scheduler._commit(definition, state, claim.fence, claim.slot_ms, DOWN)
+    assert judged.incident is not None
+    room_id = f"incident:{judged.incident.incident_id}"
+    assert board.world.redis.keys("room:incident:*") == [f"room:{room_id}"]
+    # As long as its incident may be listed.
+    assert board.world.redis.ttl(f"room:{room_id}") > 700 * 86_400
+
+
+async def test_the_room_of_a_forgotten_incident_goes_unless_people_are_in_it(board: Board) -> None:
+    store = board.world.store
+    for incident_id in ("a", "b"):
+        assert await open_incident_room(store, incident_id, "Shop")
+        assert not await open_incident_room(store, incident_id, "Shop"), "it is there"
+    await store.join("incident:b", KIM, "c1")
+    await delete_incident_rooms(store, ["a", "b", "nobody"])
+    assert set(board.world.redis.keys("room:incident:*")) >= {"room:incident:b", "room:incident:b:members"}
+    assert not [key for key in board.world.redis.keys("room:incident:*") if key.startswith("room:incident:a")]
+    assert (await store.read_room("incident:b")).members == ["kim"]
+    assert "incident:a" not in await store.list_rooms(0, 10)

@@ -1068,6 +1068,7 @@ async def test_in_a_cluster_the_keys_of_each_script_share_a_slot(cluster_port: i
         assert len((await lineups.set_numbers(edit, [NumberEdit(1, 7, None)])).rows) == 1
         assert await lineups.mark(edit, "c1", 1, b"{}", b"{}") == b""
         assert (await lineups.read(room_id)).editing == [b"{}"]
+    assert await store.delete_room("nobody") is True
     await watch_in_a_cluster(store)
     await notice_in_a_cluster(store)
     touched = store.users.touch([(KIM, "r"), (LEE, "방:1")])

@@ -60,6 +60,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "wire",
         "auth",
         "monitoring.deliverer",
+        "monitoring.incident_rooms",
         "monitoring.registry",
         "monitoring.scheduler",
     ),
